@@ -1,0 +1,146 @@
+//! Where time, randomness and the network enter.
+//!
+//! A whole cluster can run in a seeded simulation because nothing in this crate reads a clock,
+//! draws a number or opens a socket except through an [`Env`]. Monotonic time and timers are
+//! tokio's, which a simulation drives; the wall clock is only ever shown to people.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::Rng;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+/// A byte stream between two members.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A stream of whichever network the environment has.
+pub type BoxStream = Box<dyn Stream>;
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Opens connections to other members.
+pub trait Network: Send + Sync {
+    /// Connects to `host:port`.
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<BoxStream>>;
+}
+
+/// Takes connections of other members.
+pub trait Listener: Send {
+    /// Waits for the next connection. An error is of that connection only; the listener goes on.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>>;
+}
+
+/// The wall clock. It may jump; nothing but what is shown to people comes from it.
+pub trait WallClock: Send + Sync {
+    /// Milliseconds since 1970.
+    fn unix_ms(&self) -> u64;
+}
+
+/// Random numbers.
+pub trait Entropy: Send + Sync {
+    /// 64 random bits.
+    fn next_u64(&self) -> u64;
+}
+
+/// Time, randomness and network, passed to everything that needs them.
+#[derive(Clone)]
+pub struct Env {
+    network: Arc<dyn Network>,
+    wall_clock: Arc<dyn WallClock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Env {
+    /// The machine's own clock, randomness and TCP.
+    pub fn system() -> Self {
+        Self::new(Arc::new(Tcp), Arc::new(SystemClock), Arc::new(SystemEntropy))
+    }
+
+    /// Any other, for simulations and tests.
+    pub fn new(network: Arc<dyn Network>, wall_clock: Arc<dyn WallClock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { network, wall_clock, entropy }
+    }
+
+    /// Monotonic time: tokio's, so that it can be paused and simulated.
+    pub fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// The wall clock in milliseconds since 1970, for people.
+    pub fn unix_ms(&self) -> u64 {
+        self.wall_clock.unix_ms()
+    }
+
+    /// 64 random bits.
+    pub fn random_u64(&self) -> u64 {
+        self.entropy.next_u64()
+    }
+
+    /// 128 random bits.
+    pub fn random_u128(&self) -> u128 {
+        (u128::from(self.random_u64()) << 64) | u128::from(self.random_u64())
+    }
+
+    /// Connects to another member at `host:port`.
+    ///
+    /// # Errors
+    /// Whatever the network says.
+    pub async fn connect(&self, address: &str) -> io::Result<BoxStream> {
+        self.network.connect(address).await
+    }
+}
+
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Env")
+    }
+}
+
+struct Tcp;
+
+impl Network for Tcp {
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<BoxStream>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as BoxStream)
+        })
+    }
+}
+
+impl Listener for TcpListener {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
+        Box::pin(async move {
+            let (stream, address) = TcpListener::accept(self).await?;
+            stream.set_nodelay(true)?;
+            Ok((Box::new(stream) as BoxStream, address))
+        })
+    }
+}
+
+struct SystemClock;
+
+impl WallClock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the seam")]
+    fn unix_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    #[expect(clippy::disallowed_methods, reason = "this is the seam")]
+    fn next_u64(&self) -> u64 {
+        rand::rng().next_u64()
+    }
+}

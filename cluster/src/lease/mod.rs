@@ -1,0 +1,1 @@
+//! Leases: who has been heard from, kept in the leader's memory.

@@ -1,0 +1,3 @@
+//! openraft, tied to Kenger's types. No type of openraft leaves this crate.
+
+pub(crate) mod types;

@@ -1,0 +1,78 @@
+//! What a service says about one of its nodes; `version` is the pair that canary release uses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
+use crate::limits::{METADATA_KEY_MAX_BYTES, METADATA_MAX_PAIRS, METADATA_VALUE_MAX_BYTES};
+
+/// The metadata key whose value tells the version of the service that a node runs.
+pub const VERSION_KEY: &str = "version";
+
+/// At most 32 pairs; keys of 1 to 64 bytes, values of at most 512, neither with control characters.
+///
+/// Shared and immutable: a node is copied into changes, snapshots and tables, its metadata is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+pub struct Metadata(Option<Arc<BTreeMap<String, String>>>);
+
+impl Metadata {
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// The version of the service that the node runs, if it says so.
+    pub fn version(&self) -> Option<&str> {
+        self.get(VERSION_KEY)
+    }
+
+    /// All pairs in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(|pairs| pairs.iter()).map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for Metadata {
+    type Error = Invalid;
+
+    fn try_from(pairs: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        if pairs.len() > METADATA_MAX_PAIRS {
+            return Err(Invalid(format!(
+                "metadata has at most {METADATA_MAX_PAIRS} pairs, this one has {}",
+                pairs.len()
+            )));
+        }
+        for (key, value) in &pairs {
+            check("key", key, key, 1, METADATA_KEY_MAX_BYTES)?;
+            check("value", key, value, 0, METADATA_VALUE_MAX_BYTES)?;
+        }
+        Ok(Self((!pairs.is_empty()).then(|| Arc::new(pairs))))
+    }
+}
+
+impl From<Metadata> for BTreeMap<String, String> {
+    fn from(metadata: Metadata) -> Self {
+        metadata.0.map(Arc::unwrap_or_clone).unwrap_or_default()
+    }
+}
+
+fn check(part: &str, key: &str, text: &str, min: usize, max: usize) -> Result<(), Invalid> {
+    if !(min..=max).contains(&text.len()) {
+        return Err(Invalid(format!(
+            "a metadata {part} has {min} to {max} bytes, that of {key:?} has {}",
+            text.len()
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Invalid(format!("a metadata {part} has no control characters, that of {key:?} has one")));
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Text values: names, hosts, health paths and descriptions.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
+use crate::limits::{
+    DESCRIPTION_MAX_BYTES, HEALTH_PATH_DEFAULT, HEALTH_PATH_MAX_BYTES, HOST_MAX_BYTES, NAME_MAX_BYTES,
+};
+
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                $check(text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Invalid;
+
+            fn try_from(text: String) -> Result<Self, Invalid> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0.as_ref().to_owned()
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+    };
+}
+
+text!(
+    /// A namespace's name: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    NamespaceName,
+    check_name
+);
+text!(
+    /// Where a node listens: an IPv4 or IPv6 address (without brackets) or an RFC 1123 host name,
+    /// at most 128 bytes.
+    Host,
+    check_host
+);
+text!(
+    /// The path of a health check: starts with `/`, at most 128 printable ASCII characters without
+    /// spaces, because it is written into a request line as it is.
+    HealthPath,
+    check_health_path
+);
+text!(
+    /// What a namespace is for: at most 255 bytes, no control characters.
+    Description,
+    check_description
+);
+
+impl Default for HealthPath {
+    fn default() -> Self {
+        Self(HEALTH_PATH_DEFAULT.into())
+    }
+}
+
+impl Default for Description {
+    fn default() -> Self {
+        Self("".into())
+    }
+}
+
+impl Host {
+    /// `host:port`, with an IPv6 address in brackets, as it is written into a URL.
+    pub fn authority(&self, port: crate::Port) -> String {
+        if self.0.contains(':') { format!("[{}]:{port}", self.0) } else { format!("{}:{port}", self.0) }
+    }
+}
+
+fn check_length(text: &str, what: &str, max: usize) -> Result<(), Invalid> {
+    match text.len() {
+        0 => Err(Invalid(format!("a {what} must not be empty"))),
+        n if n > max => Err(Invalid(format!("a {what} has at most {max} bytes, this one has {n}"))),
+        _ => Ok(()),
+    }
+}
+
+fn check_name(text: &str) -> Result<(), Invalid> {
+    check_length(text, "name", NAME_MAX_BYTES)?;
+    match text.chars().find(|c| !matches!(c, 'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-')) {
+        Some(bad) => Err(Invalid(format!("a name consists of A-Z a-z 0-9 . _ -, this one has {bad:?}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_host(text: &str) -> Result<(), Invalid> {
+    check_length(text, "host", HOST_MAX_BYTES)?;
+    if text.parse::<Ipv4Addr>().is_ok() || text.parse::<Ipv6Addr>().is_ok() {
+        return Ok(());
+    }
+    let all_numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if all_numeric || !text.split('.').all(is_host_label) {
+        return Err(Invalid(format!(
+            "{text:?} is neither an IPv4 or IPv6 address nor a host name (labels of letters, digits and -, joined by dots)"
+        )));
+    }
+    Ok(())
+}
+
+/// RFC 1123 section 2.1: letters, digits and hyphens, no hyphen at either end, at most 63 bytes.
+/// The underscore is not in the RFC, but container platforms give such names to their hosts.
+fn is_host_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn check_health_path(text: &str) -> Result<(), Invalid> {
+    check_length(text, "health path", HEALTH_PATH_MAX_BYTES)?;
+    if !text.starts_with('/') {
+        return Err(Invalid(format!("a health path starts with /, this one is {text:?}")));
+    }
+    match text.chars().find(|c| !c.is_ascii_graphic()) {
+        Some(bad) => Err(Invalid(format!(
+            "a health path has printable ASCII without spaces only, this one has {bad:?}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn check_description(text: &str) -> Result<(), Invalid> {
+    if text.len() > DESCRIPTION_MAX_BYTES {
+        return Err(Invalid(format!(
+            "a description has at most {DESCRIPTION_MAX_BYTES} bytes, this one has {}",
+            text.len()
+        )));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(bad) => Err(Invalid(format!("a description has no control characters, this one has {bad:?}"))),
+        None => Ok(()),
+    }
+}

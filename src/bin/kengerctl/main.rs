@@ -1,0 +1,2 @@
+//! `kengerctl`: shows and steers a Kenger cluster.
+fn main() {}

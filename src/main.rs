@@ -1,0 +1,2 @@
+//! `kenger`: one binary for every role.
+fn main() {}
