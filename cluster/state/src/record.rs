@@ -87,6 +87,18 @@ impl NodeRecord {
         self.weight_override.unwrap_or(self.registered_weight)
     }
 
+    /// Whether clients see the same in both, apart from when it changed. Being heard from is no
+    /// difference; an operator's weight is one even where it equals the declared weight, because it
+    /// decides what the next registration does.
+    pub(crate) fn looks_like(&self, other: &Self) -> bool {
+        let seen =
+            |node: &'_ Self| (node.registered_weight, node.weight_override, node.status, node.ttl_seconds);
+        seen(self) == seen(other)
+            && self.ns == other.ns
+            && self.health_path == other.health_path
+            && self.metadata == other.metadata
+    }
+
     /// As clients see it, without `last_heartbeat`: that is the lease keeper's to know.
     pub fn view(&self) -> Node {
         Node {

@@ -104,3 +104,11 @@ random_id!(
     /// lost its data cannot pass for the one that had it.
     Incarnation
 );
+
+impl Revision {
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}

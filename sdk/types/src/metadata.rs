@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Invalid;
 use crate::limits::{METADATA_KEY_MAX_BYTES, METADATA_MAX_PAIRS, METADATA_VALUE_MAX_BYTES};
@@ -14,8 +15,8 @@ pub const VERSION_KEY: &str = "version";
 /// At most 32 pairs; keys of 1 to 64 bytes, values of at most 512, neither with control characters.
 ///
 /// Shared and immutable: a node is copied into changes, snapshots and tables, its metadata is not.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
 pub struct Metadata(Option<Arc<BTreeMap<String, String>>>);
 
 impl Metadata {
@@ -37,6 +38,15 @@ impl Metadata {
     /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(pairs) => pairs.serialize(serializer),
+            None => serializer.serialize_map(Some(0))?.end(),
+        }
     }
 }
 
