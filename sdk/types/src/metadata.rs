@@ -15,14 +15,15 @@ pub const VERSION_KEY: &str = "version";
 /// At most 32 pairs; keys of 1 to 64 bytes, values of at most 512, neither with control characters.
 ///
 /// Shared and immutable: a node is copied into changes, snapshots and tables, its metadata is not.
+/// Sorted pairs and no tree, because a hundred thousand nodes have one pair or two each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>")]
-pub struct Metadata(Option<Arc<BTreeMap<String, String>>>);
+pub struct Metadata(Option<Arc<[(Box<str>, Box<str>)]>>);
 
 impl Metadata {
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.as_ref()?.get(key).map(String::as_str)
+        self.iter().find_map(|(k, value)| (k == key).then_some(value))
     }
 
     /// The version of the service that the node runs, if it says so.
@@ -32,7 +33,12 @@ impl Metadata {
 
     /// All pairs in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().flat_map(|pairs| pairs.iter()).map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.iter().flat_map(|pairs| pairs.iter()).map(|(key, value)| (&**key, &**value))
+    }
+
+    /// How many pairs there are.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |pairs| pairs.len())
     }
 
     /// Whether there is no pair.
@@ -43,10 +49,11 @@ impl Metadata {
 
 impl Serialize for Metadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Some(pairs) => pairs.serialize(serializer),
-            None => serializer.serialize_map(Some(0))?.end(),
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        for (key, value) in self.iter() {
+            map.serialize_entry(key, value)?;
         }
+        map.end()
     }
 }
 
@@ -64,13 +71,15 @@ impl TryFrom<BTreeMap<String, String>> for Metadata {
             check("key", key, key, 1, METADATA_KEY_MAX_BYTES)?;
             check("value", key, value, 0, METADATA_VALUE_MAX_BYTES)?;
         }
-        Ok(Self((!pairs.is_empty()).then(|| Arc::new(pairs))))
+        let boxed = pairs.into_iter().map(|(key, value)| (key.into_boxed_str(), value.into_boxed_str()));
+        let pairs: Arc<[_]> = boxed.collect();
+        Ok(Self((!pairs.is_empty()).then_some(pairs)))
     }
 }
 
 impl From<Metadata> for BTreeMap<String, String> {
     fn from(metadata: Metadata) -> Self {
-        metadata.0.map(Arc::unwrap_or_clone).unwrap_or_default()
+        metadata.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 }
 
