@@ -1,2 +1,53 @@
-//! Development tasks: `cargo xtask test`.
-fn main() {}
+//! Kenger's development tasks: `cargo xtask test | ci | fix | tidy`.
+//!
+//! `test` and `tidy` never change a file of the repository; `fix` does.
+
+mod docker;
+mod fix;
+mod suite;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of Kenger.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every test there is, installing what it needs; sums up what passed, failed and was skipped.
+    Test(suite::Options),
+    /// The same, with what a CI log needs: facts about the machine, and a check that nothing was changed.
+    Ci(suite::Options),
+    /// Format, and apply what clippy can put right by itself.
+    Fix,
+    /// Check the rules of the house: layers, headers, leftovers, lengths, manifests, texts.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let root = workspace::root();
+    match Arguments::parse().task {
+        Task::Test(options) => suite::run(&root, &options, suite::Kind::Local),
+        Task::Ci(options) => suite::run(&root, &options, suite::Kind::Ci),
+        Task::Fix => fix::run(&root),
+        Task::Tidy => run_tidy(&root),
+    }
+}
+
+fn run_tidy(root: &std::path::Path) -> ExitCode {
+    match suite::tidy_step(root) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
