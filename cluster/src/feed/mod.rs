@@ -1,15 +1,36 @@
 //! The change feed of one member: ordered, unique, gap-free and resumable.
 //!
-//! `apply` publishes, subscribers read at their own pace from a bounded ring. A subscriber that falls
-//! out of the ring is cut off; it never slows `apply`.
+//! `apply` publishes into the [`Hub`]'s bounded ring, subscribers read from it at their own pace. A
+//! subscriber that falls out of the ring is cut off; it never slows `apply`.
+
+mod event;
+mod hub;
+mod ring;
+mod snapshot;
+mod subscription;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use kenger_state::State;
-use kenger_types::feed::Change;
 use kenger_types::{NamespaceName, Revision};
+
+pub use event::FeedEvent;
+pub use hub::FeedStats;
+pub(crate) use hub::Hub;
+pub use snapshot::SnapshotItem;
+pub use subscription::Subscription;
+
+/// Most bytes of events that the ring keeps, whatever number of revisions was configured; estimated
+/// from the changes and their encoding. The newest event is kept however large it is, so that
+/// subscribers that have everything before it are not cut off.
+pub const RING_MAX_BYTES: usize = 32 << 20;
+
+/// Most events that a subscription takes out of the ring at a time. They are what a subscriber that
+/// was cut off still gets, and what it keeps in memory beyond the ring.
+const BATCH_MAX_EVENTS: usize = 64;
 
 /// Which namespaces a subscriber wants to hear of. Empty: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -34,39 +55,26 @@ impl FeedFilter {
     }
 }
 
-/// All changes of one revision.
-#[derive(Debug)]
-pub struct FeedEvent {
-    /// The revision that they made.
-    pub revision: Revision,
-    /// In the order in which they are to be applied.
-    pub changes: Vec<Change>,
-    encoded: OnceLock<Bytes>,
-}
-
-impl FeedEvent {
-    /// The event's encoding, made once by `encode` and shared by all subscribers that want all of
-    /// its changes.
-    pub fn encoded(&self, encode: impl FnOnce(&FeedEvent) -> Bytes) -> Bytes {
-        self.encoded.get_or_init(|| encode(self)).clone()
-    }
-}
-
 /// What a subscriber gets next.
 #[derive(Debug, Clone)]
 pub enum FeedItem {
     /// Begin anew from this state: the subscriber had nothing, or its revision is older than the
-    /// ring or ahead of this cluster's history.
-    Snapshot(Arc<State>),
+    /// ring or ahead of this cluster's history. Only ever the first item.
+    Snapshot(Arc<SnapshotItem>),
     /// The next revision with changes that the filter wants (all of its changes are in the event;
     /// the filter tells which ones to pass on).
     Event(Arc<FeedEvent>),
     /// Everything up to here has been told, and there is nothing more at the moment.
+    ///
+    /// Comes each time that the subscription has caught up: once after the beginning (after the
+    /// snapshot, or at once when the subscriber missed nothing), and once whenever its revision has
+    /// moved since the last time, be it by events or by revisions that the filter does not want. So
+    /// a subscriber to a quiet namespace learns how far the feed has come.
     UpToDate(Revision),
 }
 
 /// Why a subscription ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedEnd {
     /// The subscriber was too slow: resume, and get a snapshot.
     TooSlow,
@@ -74,28 +82,4 @@ pub enum FeedEnd {
     Replaced,
     /// The member is stopping.
     Stopping,
-}
-
-/// One subscriber's place in the feed.
-#[derive(Debug)]
-pub struct Subscription {}
-
-impl Subscription {
-    /// The next item; waits until there is one. Cancel-safe.
-    ///
-    /// # Errors
-    /// The subscription has ended; the subscriber has to resume.
-    pub async fn next(&mut self) -> Result<FeedItem, FeedEnd> {
-        unreachable!()
-    }
-
-    /// Everything up to here has been told.
-    pub fn revision(&self) -> Revision {
-        unreachable!()
-    }
-
-    /// The filter that it was made with.
-    pub fn filter(&self) -> &FeedFilter {
-        unreachable!()
-    }
 }

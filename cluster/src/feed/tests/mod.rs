@@ -1,0 +1,1 @@
+//! Every promise of the feed, and every way to lose it.

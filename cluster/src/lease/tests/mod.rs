@@ -1,0 +1,1 @@
+//! Every rule about leases, and what happens without it.
