@@ -1,0 +1,119 @@
+//! A client of several members.
+
+mod answer;
+mod builder;
+mod call;
+mod cluster;
+mod namespaces;
+mod nodes;
+mod sync;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+
+pub(crate) use answer::{Unsuccessful, judge};
+pub use builder::{ATTEMPT_TIMEOUT_DEFAULT, CONNECT_TIMEOUT_DEFAULT, ClientBuilder, TIMEOUT_DEFAULT};
+pub use call::RESPONSE_MAX_BYTES;
+pub use nodes::NodeQuery;
+pub use sync::{SyncAnswer, SyncQuery};
+
+use crate::Endpoint;
+
+/// Asks the registry. Clones share connections and the memory of which endpoint answered last.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+    attempt_timeout: Duration,
+}
+
+struct Inner {
+    http: reqwest::Client,
+    endpoints: Vec<Endpoint>,
+    /// Index of the endpoint that is asked first: the one that answered last.
+    preferred: AtomicUsize,
+    authorization: Option<HeaderValue>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client is made from its endpoints and, as a rule, a token.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// The endpoints that it was made from, in their order.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.inner.endpoints
+    }
+
+    /// The longest that a call takes.
+    pub fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+
+    /// The endpoint that is asked first.
+    pub fn preferred(&self) -> &Endpoint {
+        &self.inner.endpoints[self.preferred_index()]
+    }
+
+    /// The same client with less patience for a single endpoint.
+    pub(crate) fn with_attempt_timeout(&self, timeout: Duration) -> Self {
+        Self { inner: Arc::clone(&self.inner), attempt_timeout: self.attempt_timeout.min(timeout) }
+    }
+
+    pub(crate) fn preferred_index(&self) -> usize {
+        self.inner.preferred.load(Ordering::Relaxed)
+    }
+
+    /// The endpoint of this index answered: it is asked first from now on.
+    fn prefer(&self, index: usize) {
+        self.inner.preferred.store(index, Ordering::Relaxed);
+    }
+
+    /// A request with what every request of this client has.
+    pub(crate) fn request(
+        &self,
+        method: reqwest::Method,
+        endpoint: &Endpoint,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
+        let request = self.inner.http.request(method, endpoint.url(path));
+        match &self.inner.authorization {
+            Some(value) => request.header(reqwest::header::AUTHORIZATION, value.clone()),
+            None => request,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("endpoints", &self.inner.endpoints).finish_non_exhaustive()
+    }
+}
+
+/// How fresh an answer has to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Includes every write that was acknowledged before the call.
+    #[default]
+    Linearizable,
+    /// From the answering member's own state, also without a quorum.
+    Stale,
+}
+
+/// What a member answered, and how fresh it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// The answer.
+    pub data: T,
+    /// Who answered.
+    pub endpoint: Endpoint,
+    /// The revision that the answer was made from, if the member says.
+    pub revision: Option<kenger_types::Revision>,
+    /// How long ago the member had last heard from a leader, for a stale answer.
+    pub leader_lag: Option<Duration>,
+}

@@ -1,0 +1,238 @@
+//! How far a watch has come, and what each event means for it. Pure: no connection, no clock.
+
+use kenger_types::feed::{BookmarkEvent, ChangeEvent, LeaderEvent, SnapshotEvent};
+use kenger_types::{ClusterId, Revision};
+
+use super::event::{Connected, DisconnectReason, WatchEvent};
+use crate::Endpoint;
+
+/// The place in the feed.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    cluster: Option<ClusterId>,
+    revision: Option<Revision>,
+    /// Whether only some namespaces are told of: then revisions may be skipped.
+    filtered: bool,
+    /// The first bookmark of this stream has come.
+    identified: bool,
+    /// The member of this stream said that it leads.
+    from_leader: bool,
+}
+
+/// What to do with an event that is in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Tell it.
+    Deliver(WatchEvent),
+    /// It was told before.
+    Ignore,
+}
+
+type Verdict = Result<Step, DisconnectReason>;
+
+impl Cursor {
+    pub(super) fn new(cluster: Option<ClusterId>, revision: Option<Revision>, filtered: bool) -> Self {
+        Self { cluster, revision, filtered, identified: false, from_leader: false }
+    }
+
+    pub(super) fn revision(&self) -> Option<Revision> {
+        self.revision
+    }
+
+    pub(super) fn cluster(&self) -> Option<ClusterId> {
+        self.cluster
+    }
+
+    /// Another member begins to tell, after [`Cursor::revision`].
+    pub(super) fn begin_stream(&mut self) {
+        self.identified = false;
+        self.from_leader = false;
+    }
+
+    /// What was told cannot be continued: begin with a snapshot.
+    pub(super) fn forget_revision(&mut self) {
+        self.revision = None;
+    }
+
+    /// The first bookmark of a stream says who speaks. Its revision says nothing yet, because what
+    /// lies between the cursor and it may still come. Every later one says that everything up to its
+    /// revision has been told.
+    pub(super) fn bookmark(&mut self, event: BookmarkEvent, endpoint: &Endpoint) -> Verdict {
+        self.check_cluster(event.cluster_id)?;
+        self.from_leader = event.leader.as_ref().is_some_and(|leader| leader.id == event.member_id);
+        if !std::mem::replace(&mut self.identified, true) {
+            let BookmarkEvent { cluster_id, member_id, leader, .. } = event;
+            let connected = Connected { endpoint: endpoint.clone(), cluster_id, member_id, leader };
+            return Ok(Step::Deliver(WatchEvent::Connected(connected)));
+        }
+        match self.revision {
+            Some(known) if event.revision < known => return Ok(Step::Ignore),
+            Some(known) if event.revision > known && self.filtered => self.revision = Some(event.revision),
+            Some(known) if event.revision == known => {}
+            known => return Err(DisconnectReason::Gap { known, found: event.revision }),
+        }
+        Ok(Step::Deliver(WatchEvent::Bookmark(event)))
+    }
+
+    /// A snapshot replaces everything. One that is older than what was told comes from a member that
+    /// has not caught up, unless the leader itself says so.
+    pub(super) fn snapshot(&mut self, event: SnapshotEvent) -> Verdict {
+        self.check_cluster(event.cluster_id)?;
+        if let Some(known) = self.revision
+            && event.revision < known
+            && !self.from_leader
+        {
+            return Err(DisconnectReason::Behind { known, found: event.revision });
+        }
+        self.identified = true;
+        self.revision = Some(event.revision);
+        Ok(Step::Deliver(WatchEvent::Snapshot(event)))
+    }
+
+    /// A change continues what was told. Without a filter, each revision is one after the last.
+    pub(super) fn change(&mut self, event: ChangeEvent) -> Verdict {
+        if !self.identified {
+            return Err(DisconnectReason::Unexpected(
+                "a change came before the member said who it is".to_owned(),
+            ));
+        }
+        let found = event.revision;
+        match self.revision {
+            Some(known) if found <= known => return Ok(Step::Ignore),
+            Some(known) if self.filtered || found.0 == known.0 + 1 => self.revision = Some(found),
+            known => return Err(DisconnectReason::Gap { known, found }),
+        }
+        Ok(Step::Deliver(WatchEvent::Change(event)))
+    }
+
+    /// The member lost its leader.
+    pub(super) fn leader(&mut self, event: &LeaderEvent) -> Result<(), DisconnectReason> {
+        self.check_cluster(event.cluster_id)
+    }
+
+    fn check_cluster(&mut self, found: ClusterId) -> Result<(), DisconnectReason> {
+        match *self.cluster.get_or_insert(found) {
+            expected if expected == found => Ok(()),
+            expected => Err(DisconnectReason::ForeignCluster { expected, found }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kenger_types::MemberId;
+    use kenger_types::cluster::MemberAddress;
+
+    use super::*;
+
+    const OURS: ClusterId = ClusterId(1);
+    const FOREIGN: ClusterId = ClusterId(2);
+
+    fn bookmark(cluster_id: ClusterId, revision: u64, is_leader: bool) -> BookmarkEvent {
+        let leader =
+            MemberAddress { id: MemberId(if is_leader { 1 } else { 2 }), api: "127.0.0.1:1".to_owned() };
+        BookmarkEvent {
+            cluster_id,
+            revision: Revision(revision),
+            member_id: MemberId(1),
+            leader: Some(leader),
+        }
+    }
+
+    fn snapshot(cluster_id: ClusterId, revision: u64) -> SnapshotEvent {
+        SnapshotEvent { cluster_id, revision: Revision(revision), namespaces: Vec::new(), nodes: Vec::new() }
+    }
+
+    fn change(revision: u64) -> ChangeEvent {
+        ChangeEvent { revision: Revision(revision), changes: Vec::new() }
+    }
+
+    /// A cursor at revision 10 whose member has said who it is.
+    fn at_ten(filtered: bool, is_leader: bool) -> Cursor {
+        let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), filtered);
+        cursor.begin_stream();
+        let first = cursor.bookmark(bookmark(OURS, 99, is_leader), &"127.0.0.1:1".parse().unwrap());
+        assert!(
+            matches!(first, Ok(Step::Deliver(WatchEvent::Connected(who))) if who.is_leader() == is_leader)
+        );
+        cursor
+    }
+
+    fn later_bookmark(cursor: &mut Cursor, revision: u64) -> Verdict {
+        cursor.bookmark(bookmark(OURS, revision, false), &"127.0.0.1:1".parse().unwrap())
+    }
+
+    #[test]
+    fn the_first_bookmark_does_not_move_the_cursor() {
+        assert_eq!(at_ten(false, false).revision(), Some(Revision(10)));
+        assert_eq!(at_ten(true, false).revision(), Some(Revision(10)));
+    }
+
+    #[test]
+    fn a_revision_that_was_told_is_dropped() {
+        let mut cursor = at_ten(false, false);
+        assert_eq!(cursor.change(change(10)), Ok(Step::Ignore));
+        assert_eq!(cursor.change(change(3)), Ok(Step::Ignore));
+        assert!(matches!(cursor.change(change(11)), Ok(Step::Deliver(_))));
+        assert_eq!(cursor.change(change(11)), Ok(Step::Ignore));
+    }
+
+    #[test]
+    fn a_skipped_revision_is_a_gap_only_without_a_filter() {
+        let gap = DisconnectReason::Gap { known: Some(Revision(10)), found: Revision(12) };
+        assert_eq!(at_ten(false, false).change(change(12)), Err(gap.clone()));
+        assert_eq!(later_bookmark(&mut at_ten(false, false), 12), Err(gap));
+        let mut filtered = at_ten(true, false);
+        assert!(matches!(filtered.change(change(12)), Ok(Step::Deliver(_))));
+        assert!(matches!(later_bookmark(&mut filtered, 20), Ok(Step::Deliver(_))));
+        assert_eq!(filtered.revision(), Some(Revision(20)));
+        assert_eq!(later_bookmark(&mut filtered, 19), Ok(Step::Ignore));
+        assert_eq!(filtered.change(change(20)), Ok(Step::Ignore));
+    }
+
+    #[test]
+    fn a_change_without_a_base_is_a_gap() {
+        let mut cursor = at_ten(true, false);
+        cursor.forget_revision();
+        assert_eq!(
+            cursor.change(change(11)),
+            Err(DisconnectReason::Gap { known: None, found: Revision(11) })
+        );
+        assert!(matches!(cursor.snapshot(snapshot(OURS, 11)), Ok(Step::Deliver(_))));
+        assert!(matches!(cursor.change(change(12)), Ok(Step::Deliver(_))));
+    }
+
+    #[test]
+    fn nothing_of_a_foreign_cluster_is_told() {
+        let foreign = DisconnectReason::ForeignCluster { expected: OURS, found: FOREIGN };
+        let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), false);
+        cursor.begin_stream();
+        let endpoint = "127.0.0.1:1".parse().unwrap();
+        assert_eq!(cursor.bookmark(bookmark(FOREIGN, 10, true), &endpoint), Err(foreign.clone()));
+        assert_eq!(cursor.snapshot(snapshot(FOREIGN, 99)), Err(foreign));
+        assert!(matches!(cursor.change(change(11)), Err(DisconnectReason::Unexpected(_))));
+        assert_eq!(cursor.revision(), Some(Revision(10)));
+    }
+
+    #[test]
+    fn the_first_cluster_is_the_right_one_from_then_on() {
+        let mut cursor = Cursor::new(None, None, false);
+        cursor.begin_stream();
+        assert!(matches!(cursor.snapshot(snapshot(OURS, 5)), Ok(Step::Deliver(_))));
+        cursor.begin_stream();
+        assert!(matches!(
+            cursor.snapshot(snapshot(FOREIGN, 6)),
+            Err(DisconnectReason::ForeignCluster { .. })
+        ));
+        assert_eq!(cursor.cluster(), Some(OURS));
+    }
+
+    #[test]
+    fn an_older_snapshot_is_taken_from_the_leader_alone() {
+        let behind = DisconnectReason::Behind { known: Revision(10), found: Revision(9) };
+        assert_eq!(at_ten(false, false).snapshot(snapshot(OURS, 9)), Err(behind));
+        let mut cursor = at_ten(false, true);
+        assert!(matches!(cursor.snapshot(snapshot(OURS, 9)), Ok(Step::Deliver(_))));
+        assert_eq!(cursor.revision(), Some(Revision(9)));
+    }
+}
