@@ -18,7 +18,9 @@ pub const VERSION_KEY: &str = "version";
 /// Sorted pairs and no tree, because a hundred thousand nodes have one pair or two each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>")]
-pub struct Metadata(Option<Arc<[(Box<str>, Box<str>)]>>);
+pub struct Metadata(Option<Arc<[Pair]>>);
+
+type Pair = (Box<str>, Box<str>);
 
 impl Metadata {
     /// The value of `key`.
@@ -72,7 +74,7 @@ impl TryFrom<BTreeMap<String, String>> for Metadata {
             check("value", key, value, 0, METADATA_VALUE_MAX_BYTES)?;
         }
         let boxed = pairs.into_iter().map(|(key, value)| (key.into_boxed_str(), value.into_boxed_str()));
-        let pairs: Arc<[_]> = boxed.collect();
+        let pairs: Arc<[Pair]> = boxed.collect();
         Ok(Self((!pairs.is_empty()).then_some(pairs)))
     }
 }
