@@ -7,6 +7,7 @@
 //! Data flows one way: `proposer` → raft log (`storage`) → `machine` (apply) → `feed` and `lease`.
 //! The one loop is `lease` → `proposer`: a lease that ran out re-enters by the front door.
 
+mod codec;
 pub mod config;
 pub mod env;
 pub mod error;

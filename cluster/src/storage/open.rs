@@ -1,0 +1,119 @@
+//! Opens a data directory and hands out the parts of the store.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::manifest::DataDir;
+use super::recovery::{Recovered, recover};
+use super::redb::RedbEngine;
+use super::sled::SledEngine;
+use super::writer::Writer;
+use super::{EngineOpenError, Failure, LogEngine, LogStore, Snapshots, StorageStats};
+use crate::config::StoreKind;
+use crate::error::StartError;
+
+/// Where and how a member stores.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreOptions {
+    /// The data directory; made if it is not there.
+    pub(crate) data_dir: PathBuf,
+    /// Which engine; must be the one that made the directory.
+    pub(crate) kind: StoreKind,
+}
+
+/// An open store.
+pub(crate) struct Opened {
+    /// For Raft.
+    pub(crate) log_store: LogStore,
+    /// For the state machine.
+    pub(crate) snapshots: Snapshots,
+    /// For metrics.
+    pub(crate) stats: Arc<StorageStats>,
+    /// Tells when the process has to end.
+    pub(crate) failure: Failure,
+    /// For the end.
+    pub(crate) closer: StoreCloser,
+}
+
+/// Closes the store; the process may end without it, nothing that was acknowledged is lost.
+#[derive(Clone)]
+pub(crate) struct StoreCloser {
+    writer: Writer,
+}
+
+impl StoreCloser {
+    /// Writes what is queued, closes the engine and unlocks the data directory.
+    pub(crate) async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+/// Opens the store. Blocks for as long as it takes to read the whole log and to check the snapshot.
+///
+/// # Errors
+/// The directory is in use, was made otherwise, or is damaged; in the last case it was put aside.
+/// Each error says what to do.
+pub(crate) fn open(options: &StoreOptions) -> Result<Opened, StartError> {
+    let mut data_dir = DataDir::claim(&options.data_dir, options.kind)?;
+    let engine = open_engine(&data_dir, options.kind)?;
+    let recovered = recover(&*engine);
+    let snapshots = recovered.and_then(|recovered| {
+        let current = Snapshots::load(&data_dir.snapshot_path(), recovered.snapshot.as_ref())?;
+        Ok((recovered, current))
+    });
+    let (recovered, current) = match snapshots {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            drop(engine);
+            return Err(data_dir.quarantine(&error.to_string()));
+        }
+    };
+    data_dir.complete()?;
+    let snapshot_path = data_dir.snapshot_path();
+    assemble(engine, recovered, Some(data_dir), |parts| {
+        Snapshots::new(snapshot_path, current, parts.writer.clone(), parts.failure.clone())
+    })
+}
+
+/// What the parts of an open store share.
+pub(super) struct Parts {
+    pub(super) writer: Writer,
+    pub(super) failure: Failure,
+}
+
+/// Starts the storage thread over an engine that has been read.
+pub(super) fn assemble(
+    engine: Box<dyn LogEngine>,
+    recovered: Recovered,
+    data_dir: Option<DataDir>,
+    snapshots: impl FnOnce(&Parts) -> Snapshots,
+) -> Result<Opened, StartError> {
+    let stats = Arc::new(StorageStats::default());
+    let failure = Failure::none();
+    let writer =
+        Writer::start(engine, recovered.purge_through, data_dir, Arc::clone(&stats), failure.clone())
+            .map_err(|error| StartError::Store(format!("the storage thread did not start: {error}")))?;
+    let parts = Parts { writer, failure };
+    let snapshots = snapshots(&parts);
+    let Parts { writer, failure } = parts;
+    let closer = StoreCloser { writer: writer.clone() };
+    let log_store = LogStore::new(recovered, writer, Arc::clone(&stats), failure.clone());
+    Ok(Opened { log_store, snapshots, stats, failure, closer })
+}
+
+fn open_engine(data_dir: &DataDir, kind: StoreKind) -> Result<Box<dyn LogEngine>, StartError> {
+    let path = data_dir.engine_path();
+    let engine = match kind {
+        StoreKind::Sled => SledEngine::open(&path).map(|engine| Box::new(engine) as Box<dyn LogEngine>),
+        StoreKind::Redb => RedbEngine::open(&path).map(|engine| Box::new(engine) as Box<dyn LogEngine>),
+    };
+    engine.map_err(|error| match error {
+        EngineOpenError::Environment(reason) => StartError::Store(cannot_open(&path.display(), &reason)),
+        EngineOpenError::Damaged(reason) => data_dir.quarantine(&reason),
+    })
+}
+
+fn cannot_open(path: &dyn Display, reason: &str) -> String {
+    format!("{path} cannot be opened: {reason}")
+}

@@ -1,0 +1,162 @@
+//! One snapshot file, open for reading.
+
+use super::{
+    Arc, BUFFER_BYTES, BufReader, BufWriter, File, FileExt, HEAD_LENGTH_BYTES, Kind, Path, PathBuf, Read,
+    SnapshotMeta, State, Write, codec, fs, io,
+};
+
+/// A snapshot file. The open file is what counts: it stays readable when it is replaced meanwhile.
+/// Clones are handles to the same file; one that was not made the current snapshot is removed with
+/// the last of them.
+#[derive(Debug, Clone)]
+pub(crate) struct SnapshotFile {
+    file: Arc<File>,
+    path: PathBuf,
+    bytes: u64,
+    checksum: u32,
+    temporary: Option<Arc<Temporary>>,
+}
+
+/// Removes the file unless it was given its name.
+#[derive(Debug)]
+pub(super) struct Temporary(pub(super) PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, path = %self.0.display(), "a left-over file could not be removed");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl SnapshotFile {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file: Arc::new(file), path: path.to_owned(), bytes, checksum: 0, temporary: None })
+    }
+
+    pub(super) fn temporary(file: File, checksum: u32, temporary: Temporary) -> io::Result<Self> {
+        let bytes = file.metadata()?.len();
+        let path = temporary.0.clone();
+        Ok(Self { file: Arc::new(file), path, bytes, checksum, temporary: Some(Arc::new(temporary)) })
+    }
+
+    /// Where it lies, for as long as it is the current one or not yet installed.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How long it is.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn checksum(&self) -> u32 {
+        self.checksum
+    }
+
+    /// Up to `max_bytes` bytes from `offset` on; empty at the end. Blocks.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub(crate) fn read_chunk(&self, offset: u64, max_bytes: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut chunk = vec![0; left.min(max_bytes)];
+        self.file.read_exact_at(&mut chunk, offset)?;
+        Ok(chunk)
+    }
+
+    /// Reads the whole file and says what it includes, if it is whole.
+    pub(super) fn checked(mut self) -> io::Result<(Self, SnapshotMeta)> {
+        let mut reader = self.reader();
+        let (meta, body_bytes) = self.read_head(&mut reader)?;
+        self.checksum = codec::check_stream(Kind::SnapshotBody, body_bytes, reader)?;
+        Ok((self, meta))
+    }
+
+    /// The state that the file holds. It was checked when it was opened or received. Blocks.
+    ///
+    /// # Errors
+    /// Those of the file, and a state that this release cannot read.
+    pub(crate) fn state(&self) -> io::Result<State> {
+        let mut reader = self.reader();
+        let (_, body_bytes) = self.read_head(&mut reader)?;
+        codec::decode_stream(Kind::SnapshotBody, body_bytes, reader)
+    }
+
+    /// Gives the file its name.
+    pub(super) fn persist(mut self, path: &Path) -> io::Result<Self> {
+        if let Some(temporary) = self.temporary.take() {
+            fs::rename(&temporary.0, path)?;
+            self.path = path.to_owned();
+        }
+        Ok(self)
+    }
+
+    /// The same content as a file that can be renamed: itself if it is a temporary one, else a copy
+    /// at `path`.
+    pub(super) fn into_temporary(self, path: PathBuf) -> io::Result<Self> {
+        let own = self.temporary.as_ref().is_some_and(|own| own.0.parent() == path.parent());
+        if own {
+            return Ok(self);
+        }
+        let temporary = Temporary(path);
+        let mut copy =
+            File::options().read(true).write(true).create(true).truncate(true).open(&temporary.0)?;
+        io::copy(&mut self.reader(), &mut copy)?;
+        copy.sync_all()?;
+        Self::temporary(copy, self.checksum, temporary)
+    }
+
+    fn reader(&self) -> BufReader<FileReader> {
+        let reader = FileReader { file: Arc::clone(&self.file), offset: 0 };
+        BufReader::with_capacity(BUFFER_BYTES, reader)
+    }
+
+    fn read_head(&self, reader: &mut impl Read) -> io::Result<(SnapshotMeta, u64)> {
+        let mut length = [0; HEAD_LENGTH_BYTES];
+        reader.read_exact(&mut length)?;
+        let length = u64::from(u32::from_le_bytes(length));
+        let body_bytes = self
+            .bytes
+            .checked_sub(HEAD_LENGTH_BYTES as u64 + length)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is shorter than its head"))?;
+        let mut head = Vec::new();
+        Read::take(reader, length).read_to_end(&mut head)?;
+        Ok((codec::decode(Kind::SnapshotHead, &head)?, body_bytes))
+    }
+}
+
+/// Writes a whole snapshot to `path` and syncs it.
+pub(super) fn write_temporary(path: PathBuf, meta: &SnapshotMeta, state: &State) -> io::Result<SnapshotFile> {
+    let temporary = Temporary(path);
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&temporary.0)?;
+    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, &file);
+    let head = codec::encode(Kind::SnapshotHead, meta)?;
+    let length = u32::try_from(head.len()).map_err(io::Error::other)?;
+    writer.write_all(&length.to_le_bytes())?;
+    writer.write_all(&head)?;
+    let checksum = codec::write_stream(Kind::SnapshotBody, state, &mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    file.sync_all()?;
+    SnapshotFile::temporary(file, checksum, temporary)
+}
+
+/// Reads without the file's shared position.
+struct FileReader {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for FileReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
