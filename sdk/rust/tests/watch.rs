@@ -104,6 +104,15 @@ async fn a_watch_without_a_cursor_begins_with_a_snapshot() {
 }
 
 #[tokio::test]
+async fn a_stream_that_begins_with_a_snapshot_tells_who_speaks_as_far_as_it_is_known() {
+    let member = Member::answering(open(&[snapshot(5), change(6)])).await;
+    let mut watch = watch(&[&member], WatchOptions::default());
+    let WatchEvent::Connected(first) = next(&mut watch).await else { panic!("not connected") };
+    assert_eq!((first.endpoint.to_string(), first.cluster_id), (member.url(), ClusterId(1)));
+    assert_eq!(events(&mut watch, 2).await, ["snapshot 5", "change 6"]);
+}
+
+#[tokio::test]
 async fn a_cut_stream_is_resumed_after_the_last_whole_event() {
     let half = change(8);
     let half = half[..half.len() - 1].to_owned();

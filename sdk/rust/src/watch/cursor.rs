@@ -13,26 +13,18 @@ pub(super) struct Cursor {
     revision: Option<Revision>,
     /// Whether only some namespaces are told of: then revisions may be skipped.
     filtered: bool,
-    /// The first bookmark of this stream has come.
-    identified: bool,
-    /// The member of this stream said that it leads.
+    /// Who tells, until its first event has come.
+    unheard: Option<Endpoint>,
+    /// The leader tells.
     from_leader: bool,
 }
 
-/// What to do with an event that is in order.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Tell it.
-    Deliver(WatchEvent),
-    /// It was told before.
-    Ignore,
-}
-
-type Verdict = Result<Step, DisconnectReason>;
+/// What to tell of an event that is in order; nothing if it was told before.
+pub(super) type Verdict = Result<Vec<WatchEvent>, DisconnectReason>;
 
 impl Cursor {
     pub(super) fn new(cluster: Option<ClusterId>, revision: Option<Revision>, filtered: bool) -> Self {
-        Self { cluster, revision, filtered, identified: false, from_leader: false }
+        Self { cluster, revision, filtered, unheard: None, from_leader: false }
     }
 
     pub(super) fn revision(&self) -> Option<Revision> {
@@ -43,10 +35,11 @@ impl Cursor {
         self.cluster
     }
 
-    /// Another member begins to tell, after [`Cursor::revision`].
-    pub(super) fn begin_stream(&mut self) {
-        self.identified = false;
-        self.from_leader = false;
+    /// A member begins to tell, after [`Cursor::revision`]. `from_leader`: it was asked for the
+    /// leader's feed.
+    pub(super) fn begin_stream(&mut self, endpoint: Endpoint, from_leader: bool) {
+        self.unheard = Some(endpoint);
+        self.from_leader = from_leader;
     }
 
     /// What was told cannot be continued: begin with a snapshot.
@@ -54,55 +47,58 @@ impl Cursor {
         self.revision = None;
     }
 
-    /// The first bookmark of a stream says who speaks. Its revision says nothing yet, because what
-    /// lies between the cursor and it may still come. Every later one says that everything up to its
-    /// revision has been told.
-    pub(super) fn bookmark(&mut self, event: BookmarkEvent, endpoint: &Endpoint) -> Verdict {
+    /// The first event of a stream says who speaks. A bookmark that comes first says no more than
+    /// that, because what lies between the cursor and it may still come. Every later one says that
+    /// everything up to its revision has been told.
+    pub(super) fn bookmark(&mut self, event: BookmarkEvent) -> Verdict {
         self.check_cluster(event.cluster_id)?;
         self.from_leader = event.leader.as_ref().is_some_and(|leader| leader.id == event.member_id);
-        if !std::mem::replace(&mut self.identified, true) {
+        if let Some(endpoint) = self.unheard.take() {
             let BookmarkEvent { cluster_id, member_id, leader, .. } = event;
-            let connected = Connected { endpoint: endpoint.clone(), cluster_id, member_id, leader };
-            return Ok(Step::Deliver(WatchEvent::Connected(connected)));
+            let member_id = Some(member_id);
+            return Ok(vec![WatchEvent::Connected(Connected { endpoint, cluster_id, member_id, leader })]);
         }
         match self.revision {
-            Some(known) if event.revision < known => return Ok(Step::Ignore),
+            Some(known) if event.revision < known => return Ok(Vec::new()),
             Some(known) if event.revision > known && self.filtered => self.revision = Some(event.revision),
             Some(known) if event.revision == known => {}
             known => return Err(DisconnectReason::Gap { known, found: event.revision }),
         }
-        Ok(Step::Deliver(WatchEvent::Bookmark(event)))
+        Ok(vec![WatchEvent::Bookmark(event)])
     }
 
     /// A snapshot replaces everything. One that is older than what was told comes from a member that
     /// has not caught up, unless the leader itself says so.
     pub(super) fn snapshot(&mut self, event: SnapshotEvent) -> Verdict {
-        self.check_cluster(event.cluster_id)?;
+        let cluster_id = event.cluster_id;
+        self.check_cluster(cluster_id)?;
         if let Some(known) = self.revision
             && event.revision < known
             && !self.from_leader
         {
             return Err(DisconnectReason::Behind { known, found: event.revision });
         }
-        self.identified = true;
         self.revision = Some(event.revision);
-        Ok(Step::Deliver(WatchEvent::Snapshot(event)))
+        let first = self.unheard.take().map(|endpoint| {
+            WatchEvent::Connected(Connected { endpoint, cluster_id, member_id: None, leader: None })
+        });
+        Ok(first.into_iter().chain([WatchEvent::Snapshot(event)]).collect())
     }
 
     /// A change continues what was told. Without a filter, each revision is one after the last.
     pub(super) fn change(&mut self, event: ChangeEvent) -> Verdict {
-        if !self.identified {
+        if self.unheard.is_some() {
             return Err(DisconnectReason::Unexpected(
                 "a change came before the member said who it is".to_owned(),
             ));
         }
         let found = event.revision;
         match self.revision {
-            Some(known) if found <= known => return Ok(Step::Ignore),
+            Some(known) if found <= known => return Ok(Vec::new()),
             Some(known) if self.filtered || found.0 == known.0 + 1 => self.revision = Some(found),
             known => return Err(DisconnectReason::Gap { known, found }),
         }
-        Ok(Step::Deliver(WatchEvent::Change(event)))
+        Ok(vec![WatchEvent::Change(event)])
     }
 
     /// The member lost its leader.
@@ -147,19 +143,21 @@ mod tests {
         ChangeEvent { revision: Revision(revision), changes: Vec::new() }
     }
 
+    fn member() -> Endpoint {
+        "127.0.0.1:1".parse().unwrap()
+    }
+
     /// A cursor at revision 10 whose member has said who it is.
     fn at_ten(filtered: bool, is_leader: bool) -> Cursor {
         let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), filtered);
-        cursor.begin_stream();
-        let first = cursor.bookmark(bookmark(OURS, 99, is_leader), &"127.0.0.1:1".parse().unwrap());
-        assert!(
-            matches!(first, Ok(Step::Deliver(WatchEvent::Connected(who))) if who.is_leader() == is_leader)
-        );
+        cursor.begin_stream(member(), false);
+        let first = cursor.bookmark(bookmark(OURS, 99, is_leader)).unwrap();
+        assert!(matches!(&first[..], [WatchEvent::Connected(who)] if who.is_leader() == is_leader));
         cursor
     }
 
     fn later_bookmark(cursor: &mut Cursor, revision: u64) -> Verdict {
-        cursor.bookmark(bookmark(OURS, revision, false), &"127.0.0.1:1".parse().unwrap())
+        cursor.bookmark(bookmark(OURS, revision, false))
     }
 
     #[test]
@@ -171,10 +169,10 @@ mod tests {
     #[test]
     fn a_revision_that_was_told_is_dropped() {
         let mut cursor = at_ten(false, false);
-        assert_eq!(cursor.change(change(10)), Ok(Step::Ignore));
-        assert_eq!(cursor.change(change(3)), Ok(Step::Ignore));
-        assert!(matches!(cursor.change(change(11)), Ok(Step::Deliver(_))));
-        assert_eq!(cursor.change(change(11)), Ok(Step::Ignore));
+        assert_eq!(cursor.change(change(10)), Ok(Vec::new()));
+        assert_eq!(cursor.change(change(3)), Ok(Vec::new()));
+        assert_eq!(cursor.change(change(11)).unwrap().len(), 1);
+        assert_eq!(cursor.change(change(11)), Ok(Vec::new()));
     }
 
     #[test]
@@ -183,11 +181,11 @@ mod tests {
         assert_eq!(at_ten(false, false).change(change(12)), Err(gap.clone()));
         assert_eq!(later_bookmark(&mut at_ten(false, false), 12), Err(gap));
         let mut filtered = at_ten(true, false);
-        assert!(matches!(filtered.change(change(12)), Ok(Step::Deliver(_))));
-        assert!(matches!(later_bookmark(&mut filtered, 20), Ok(Step::Deliver(_))));
+        assert_eq!(filtered.change(change(12)).unwrap().len(), 1);
+        assert_eq!(later_bookmark(&mut filtered, 20).unwrap().len(), 1);
         assert_eq!(filtered.revision(), Some(Revision(20)));
-        assert_eq!(later_bookmark(&mut filtered, 19), Ok(Step::Ignore));
-        assert_eq!(filtered.change(change(20)), Ok(Step::Ignore));
+        assert_eq!(later_bookmark(&mut filtered, 19), Ok(Vec::new()));
+        assert_eq!(filtered.change(change(20)), Ok(Vec::new()));
     }
 
     #[test]
@@ -198,17 +196,16 @@ mod tests {
             cursor.change(change(11)),
             Err(DisconnectReason::Gap { known: None, found: Revision(11) })
         );
-        assert!(matches!(cursor.snapshot(snapshot(OURS, 11)), Ok(Step::Deliver(_))));
-        assert!(matches!(cursor.change(change(12)), Ok(Step::Deliver(_))));
+        assert_eq!(cursor.snapshot(snapshot(OURS, 11)).unwrap().len(), 1);
+        assert_eq!(cursor.change(change(12)).unwrap().len(), 1);
     }
 
     #[test]
     fn nothing_of_a_foreign_cluster_is_told() {
         let foreign = DisconnectReason::ForeignCluster { expected: OURS, found: FOREIGN };
         let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), false);
-        cursor.begin_stream();
-        let endpoint = "127.0.0.1:1".parse().unwrap();
-        assert_eq!(cursor.bookmark(bookmark(FOREIGN, 10, true), &endpoint), Err(foreign.clone()));
+        cursor.begin_stream(member(), false);
+        assert_eq!(cursor.bookmark(bookmark(FOREIGN, 10, true)), Err(foreign.clone()));
         assert_eq!(cursor.snapshot(snapshot(FOREIGN, 99)), Err(foreign));
         assert!(matches!(cursor.change(change(11)), Err(DisconnectReason::Unexpected(_))));
         assert_eq!(cursor.revision(), Some(Revision(10)));
@@ -217,9 +214,10 @@ mod tests {
     #[test]
     fn the_first_cluster_is_the_right_one_from_then_on() {
         let mut cursor = Cursor::new(None, None, false);
-        cursor.begin_stream();
-        assert!(matches!(cursor.snapshot(snapshot(OURS, 5)), Ok(Step::Deliver(_))));
-        cursor.begin_stream();
+        cursor.begin_stream(member(), false);
+        let first = cursor.snapshot(snapshot(OURS, 5)).unwrap();
+        assert!(matches!(&first[..], [WatchEvent::Connected(_), WatchEvent::Snapshot(_)]));
+        cursor.begin_stream(member(), false);
         assert!(matches!(
             cursor.snapshot(snapshot(FOREIGN, 6)),
             Err(DisconnectReason::ForeignCluster { .. })
@@ -232,7 +230,11 @@ mod tests {
         let behind = DisconnectReason::Behind { known: Revision(10), found: Revision(9) };
         assert_eq!(at_ten(false, false).snapshot(snapshot(OURS, 9)), Err(behind));
         let mut cursor = at_ten(false, true);
-        assert!(matches!(cursor.snapshot(snapshot(OURS, 9)), Ok(Step::Deliver(_))));
+        assert_eq!(cursor.snapshot(snapshot(OURS, 9)).unwrap().len(), 1);
         assert_eq!(cursor.revision(), Some(Revision(9)));
+
+        let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), false);
+        cursor.begin_stream(member(), true);
+        assert_eq!(cursor.snapshot(snapshot(OURS, 8)).unwrap().len(), 2, "asked as the leader, it answered");
     }
 }

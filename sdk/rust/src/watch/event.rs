@@ -12,8 +12,7 @@ use crate::Endpoint;
 /// The next thing that happened in the feed, or to the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// A member has begun to tell; what it tells comes next. Told by the first bookmark of a stream,
-    /// which says who speaks and promises nothing about revisions.
+    /// A member has begun to tell: the first event of each stream. What it tells comes next.
     Connected(Connected),
     /// Everything at one revision: replaces what was told before.
     Snapshot(SnapshotEvent),
@@ -32,16 +31,16 @@ pub struct Connected {
     pub endpoint: Endpoint,
     /// Whose history it tells.
     pub cluster_id: ClusterId,
-    /// Which member it is.
-    pub member_id: MemberId,
+    /// Which member it is; a stream that begins with a snapshot does not say so at once.
+    pub member_id: Option<MemberId>,
     /// Who leads, as far as it knows.
     pub leader: Option<MemberAddress>,
 }
 
 impl Connected {
-    /// Whether the leader itself speaks.
+    /// Whether the leader itself speaks, as far as it said so.
     pub fn is_leader(&self) -> bool {
-        self.leader.as_ref().is_some_and(|leader| leader.id == self.member_id)
+        self.leader.as_ref().is_some_and(|leader| Some(leader.id) == self.member_id)
     }
 }
 

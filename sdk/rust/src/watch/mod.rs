@@ -22,7 +22,7 @@ pub use event::{Connected, DisconnectReason, Disconnected, WatchEvent};
 
 use crate::backoff::Backoff;
 use crate::{Client, Endpoint, Error};
-use cursor::{Cursor, Step};
+use cursor::Cursor;
 use route::{Route, Target};
 use stream::{FeedEvent, OpenFailed, Stream};
 
@@ -161,7 +161,7 @@ impl Watch {
         };
         match opened {
             Ok(stream) => {
-                self.cursor.begin_stream();
+                self.cursor.begin_stream(target.endpoint.clone(), target.ask_leader);
                 self.state = State::Streaming { target, since: Instant::now(), stream: Box::new(stream) };
             }
             Err(OpenFailed::Redirected(leader)) => {
@@ -180,30 +180,30 @@ impl Watch {
 
     fn received(&mut self, received: Result<FeedEvent, DisconnectReason>) {
         let State::Streaming { target, .. } = &self.state else { return };
-        let step = match received {
+        let told = match received {
             Ok(FeedEvent::Leader(event)) => self.cursor.leader(&event).and_then(|()| {
                 self.route.leader_is(event.leader.as_ref());
                 Err(DisconnectReason::LeaderLost(event))
             }),
             Ok(FeedEvent::Bookmark(event)) => {
                 self.route.leader_is(event.leader.as_ref());
-                self.cursor.bookmark(event, &target.endpoint)
+                self.cursor.bookmark(event)
             }
             Ok(FeedEvent::Snapshot(event)) => self.cursor.snapshot(event),
             Ok(FeedEvent::Change(event)) => self.cursor.change(event),
             Err(reason) => Err(reason),
         };
-        match step {
-            Ok(Step::Ignore) => {}
-            Ok(Step::Deliver(event)) => {
-                if matches!(event, WatchEvent::Connected(_)) {
-                    self.route.connected(target);
-                } else {
-                    self.backoff.ease(FAILURES_AFTER_DELIVERY);
-                }
-                self.ready.push_back(event);
-            }
+        match told {
             Err(reason) => self.ended(reason),
+            Ok(events) => {
+                for event in events {
+                    match event {
+                        WatchEvent::Connected(_) => self.route.connected(target),
+                        _ => self.backoff.ease(FAILURES_AFTER_DELIVERY),
+                    }
+                    self.ready.push_back(event);
+                }
+            }
         }
     }
 
