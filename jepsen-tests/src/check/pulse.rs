@@ -1,0 +1,83 @@
+//! A service that says that it is alive, as an SDK does: to any member that answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kenger_types::api::NodeAddress;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::harness::{Api, Outcome};
+
+/// A member that does not answer within this time is given up for the next one.
+const ANSWER_LIMIT: Duration = Duration::from_millis(600);
+
+/// What came of the heartbeats.
+#[derive(Debug, Clone, Default)]
+pub struct PulseReport {
+    /// When heartbeats were acknowledged.
+    pub acknowledged: Vec<Instant>,
+    /// How many were refused or got no answer.
+    pub failed: u64,
+    /// A member said that it does not know the node.
+    pub unknown_node: Vec<String>,
+}
+
+impl PulseReport {
+    /// The longest time between two acknowledged heartbeats.
+    pub fn longest_gap(&self) -> Duration {
+        self.acknowledged.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+}
+
+/// Heartbeats of one node at an interval.
+#[derive(Debug)]
+pub struct Pulse {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<PulseReport>,
+}
+
+impl Pulse {
+    /// Begins; the first member of `apis` is asked as long as it answers.
+    pub fn start(apis: &[Api], node: NodeAddress, every: Duration) -> Self {
+        let apis: Vec<_> = apis.iter().map(|api| api.with_limit(ANSWER_LIMIT)).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(beat(apis, node, every, Arc::clone(&stop)));
+        Self { stop, task }
+    }
+
+    /// Ends it.
+    pub async fn finish(mut self) -> PulseReport {
+        self.stop.store(true, Ordering::Relaxed);
+        (&mut self.task).await.unwrap()
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn beat(apis: Vec<Api>, node: NodeAddress, every: Duration, stop: Arc<AtomicBool>) -> PulseReport {
+    let mut report = PulseReport::default();
+    let mut at = 0;
+    while !stop.load(Ordering::Relaxed) {
+        match apis[at % apis.len()].heartbeat(&node).await {
+            Outcome::Acknowledged(_) => {
+                report.acknowledged.push(Instant::now());
+                sleep(every).await;
+            }
+            other => {
+                report.failed += 1;
+                if other.code() == Some(kenger_types::ErrorCode::NodeNotFound) {
+                    report.unknown_node.push(format!("{other:?}"));
+                }
+                at += 1;
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    report
+}

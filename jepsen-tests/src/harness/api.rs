@@ -1,0 +1,236 @@
+//! The HTTP API of one member, as a client meets it.
+
+use std::time::Duration;
+
+use kenger_types::api::{NodeAddress, NodeRegister, header, path};
+use kenger_types::cluster::ClusterStatus;
+use kenger_types::{ApiError, Envelope, ErrorCode, Metadata, Namespace, Node, TtlSeconds, Weight};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::settings::MemberId;
+
+/// A request that takes longer has been lost.
+const REQUEST_LIMIT: Duration = Duration::from_secs(8);
+
+/// What is known about a request after it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome<T = Value> {
+    /// `code: 0`.
+    Acknowledged(T),
+    /// An answer that says that nothing was done.
+    Refused(ApiError),
+    /// Nobody was there to take it: nothing was done.
+    Unreached,
+    /// It may have been done, or may yet be.
+    Unknown(String),
+}
+
+impl<T> Outcome<T> {
+    /// Whether it is known that it was done.
+    pub fn is_acknowledged(&self) -> bool {
+        matches!(self, Outcome::Acknowledged(_))
+    }
+
+    /// The answer.
+    ///
+    /// # Panics
+    /// It was not acknowledged.
+    pub fn acknowledged(self) -> T
+    where
+        T: std::fmt::Debug,
+    {
+        match self {
+            Outcome::Acknowledged(answer) => answer,
+            other => panic!("not acknowledged: {other:?}"),
+        }
+    }
+
+    /// The error code of a refusal.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Outcome::Refused(error) => Some(error.error),
+            _ => None,
+        }
+    }
+}
+
+/// A client of one member. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Which member.
+    pub member: MemberId,
+    /// `http://host:port`
+    pub url: String,
+    http: reqwest::Client,
+    token: Option<String>,
+}
+
+impl Api {
+    /// A client that shows this token.
+    pub fn new(member: MemberId, address: &str, token: Option<&str>) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build().unwrap();
+        Self { member, url: format!("http://{address}"), http, token: token.map(str::to_owned) }
+    }
+
+    /// The same with another token.
+    #[must_use]
+    pub fn with_token(&self, token: Option<&str>) -> Self {
+        Self { token: token.map(str::to_owned), ..self.clone() }
+    }
+
+    /// The same, giving up on requests after `limit`.
+    #[must_use]
+    pub fn with_limit(&self, limit: Duration) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(limit).build().unwrap();
+        Self { http, ..self.clone() }
+    }
+
+    /// Sends a body.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Outcome<T> {
+        self.send(self.http.post(format!("{}{path}", self.url)).json(body)).await
+    }
+
+    /// Asks for something; `path` may have a query.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
+        self.send(self.http.get(format!("{}{path}", self.url))).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, mut request: reqwest::RequestBuilder) -> Outcome<T> {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => return Outcome::Unreached,
+            Err(error) => return Outcome::Unknown(error.to_string()),
+        };
+        let status = response.status().as_u16();
+        let text = match response.text().await {
+            Ok(text) => text,
+            Err(error) => return Outcome::Unknown(error.to_string()),
+        };
+        if status == 200 {
+            let answer: Envelope<T> =
+                serde_json::from_str(&text).unwrap_or_else(|e| panic!("a foreign answer, {e}: {text}"));
+            assert_eq!(answer.code, 0, "{text}");
+            return Outcome::Acknowledged(answer.data);
+        }
+        let error: ApiError =
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("a foreign error {status}, {e}: {text}"));
+        assert_eq!(error.code, status, "{text}");
+        match error.error {
+            ErrorCode::OutcomeUnknown | ErrorCode::Internal => Outcome::Unknown(error.message),
+            _ => Outcome::Refused(error),
+        }
+    }
+
+    /// Whether the member says that it has a leader and has caught up.
+    pub async fn is_ready(&self) -> bool {
+        let request = self.http.get(format!("{}{}", self.url, path::READYZ)).send();
+        request.await.is_ok_and(|response| response.status().as_u16() == 200)
+    }
+
+    /// The cluster as this member sees it.
+    pub async fn status(&self) -> Option<ClusterStatus> {
+        match self.get(path::CLUSTER_STATUS).await {
+            Outcome::Acknowledged(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Registers a node.
+    pub async fn register(&self, node: &NodeAddress, metadata: Metadata) -> Outcome<Node> {
+        self.register_with(node, metadata, None).await
+    }
+
+    /// Registers a node that asks for a time to live of its own.
+    pub async fn register_with(
+        &self,
+        node: &NodeAddress,
+        metadata: Metadata,
+        ttl_seconds: Option<TtlSeconds>,
+    ) -> Outcome<Node> {
+        let body = NodeRegister {
+            ns: node.ns.clone(),
+            host: node.host.clone(),
+            port: node.port,
+            weight: Weight::default(),
+            health_path: None,
+            metadata,
+            ttl_seconds,
+            if_revision: None,
+        };
+        self.post(path::NODE_REGISTER, &body).await
+    }
+
+    /// Says that a node is alive.
+    pub async fn heartbeat(&self, node: &NodeAddress) -> Outcome {
+        self.post(path::HEARTBEAT, node).await
+    }
+
+    /// Sets a node's weight.
+    pub async fn set_weight(&self, node: &NodeAddress, weight: u16) -> Outcome<Node> {
+        let body = json!({"ns": node.ns, "host": node.host, "port": node.port, "weight": weight});
+        self.post(path::NODE_WEIGHT, &body).await
+    }
+
+    /// Removes a node.
+    pub async fn deregister(&self, node: &NodeAddress) -> Outcome {
+        self.post(path::NODE_DEREGISTER, node).await
+    }
+
+    /// All nodes, as of now; `None` if the member cannot say.
+    pub async fn nodes(&self) -> Option<Vec<Node>> {
+        self.nodes_by(path::NODE_LIST).await
+    }
+
+    /// All nodes that this member knows, in the order of the list.
+    pub async fn nodes_stale(&self) -> Option<Vec<Node>> {
+        self.nodes_by(&format!("{}?consistency=stale", path::NODE_LIST)).await
+    }
+
+    async fn nodes_by(&self, path: &str) -> Option<Vec<Node>> {
+        match self.get::<Vec<Node>>(path).await {
+            Outcome::Acknowledged(nodes) => Some(nodes),
+            _ => None,
+        }
+    }
+
+    /// All namespaces, as of now.
+    pub async fn namespaces(&self) -> Option<Vec<Namespace>> {
+        match self.get(path::NAMESPACE_LIST).await {
+            Outcome::Acknowledged(namespaces) => Some(namespaces),
+            _ => None,
+        }
+    }
+
+    /// One node, as of now.
+    pub async fn node(&self, node: &NodeAddress) -> Option<Node> {
+        let nodes: Vec<Node> = match self.get(&format!("{}?ns={}", path::NODE_LIST, node.ns)).await {
+            Outcome::Acknowledged(nodes) => nodes,
+            _ => return None,
+        };
+        nodes.into_iter().find(|found| found.host == node.host && found.port == node.port)
+    }
+
+    /// Opens the feed. `after` is the revision to resume from.
+    ///
+    /// # Errors
+    /// The member does not serve it at the moment.
+    pub async fn watch(&self, after: Option<u64>, query: &str) -> Result<reqwest::Response, String> {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = http.get(format!("{}{}?{query}", self.url, path::WATCH));
+        if let Some(token) = &self.token {
+            request = request.header(header::API_TOKEN, token);
+        }
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let opened = tokio::time::timeout(REQUEST_LIMIT, request.send()).await;
+        let response = opened.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+        let status = response.status().as_u16();
+        if status == 200 { Ok(response) } else { Err(format!("status {status}")) }
+    }
+}

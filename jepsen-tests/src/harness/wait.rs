@@ -1,0 +1,31 @@
+//! Waiting for something to become so, within a bound.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Waits until `look` says that it is so.
+///
+/// # Panics
+/// It is not so within `limit`.
+pub async fn eventually(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> bool) {
+    eventually_some(what, limit, async || look().await.then_some(())).await;
+}
+
+/// Waits until `look` finds something.
+///
+/// # Panics
+/// It finds nothing within `limit`.
+pub async fn eventually_some<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        sleep(LOOK_EVERY).await;
+    }
+}
