@@ -1,12 +1,15 @@
 //! What can go wrong at the door of this crate. Each says whether anything may have been done.
+//!
+//! Errors of writes and reads also travel between members: variants are only added at the end.
 
 use std::path::PathBuf;
 
 use kenger_state::Rejection;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A command was not carried out, or it is not known whether it was.
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
 pub enum ProposeError {
     /// The state machine refused it: it is committed and changed nothing.
     #[error(transparent)]
@@ -36,7 +39,7 @@ impl ProposeError {
 }
 
 /// A linearizable read, or a heartbeat, was not possible. Nothing was done.
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
 pub enum ReadError {
     /// No leader is known, or the leader has no quorum.
     #[error("no leader: {0}; try again, ask another member, or read with consistency=stale")]

@@ -7,15 +7,29 @@
 //! Data flows one way: `proposer` → raft log (`storage`) → `machine` (apply) → `feed` and `lease`.
 //! The one loop is `lease` → `proposer`: a lease that ran out re-enters by the front door.
 
+mod bootstrap;
 mod codec;
+mod compaction;
 pub mod config;
 pub mod env;
 pub mod error;
+mod failure;
 pub mod feed;
+mod handover;
+mod identity;
+mod leadership;
 mod lease;
+mod lease_link;
 pub mod member;
+mod proposer;
+mod publisher;
 mod raft;
+mod reader;
+mod service;
+pub mod stats;
+mod status;
 mod storage;
+mod transport;
 
 /// The state machine, for the types of commands and answers.
 pub use kenger_state as state;
@@ -23,5 +37,8 @@ pub use kenger_state as state;
 pub use config::{MemberConfig, StoreKind};
 pub use env::Env;
 pub use error::{ProposeError, ReadError, StartError};
-pub use feed::{FeedEvent, FeedFilter, FeedItem, Subscription};
-pub use member::{Committed, HeartbeatOutcome, Leadership, Member};
+pub use feed::{FeedEnd, FeedEvent, FeedFilter, FeedItem, FeedStats, Subscription};
+pub use leadership::Leadership;
+pub use lease::LeaseStats;
+pub use member::{Committed, HeartbeatOutcome, Member};
+pub use stats::MemberStats;

@@ -49,6 +49,11 @@ impl FeedFilter {
         Self { namespaces: namespaces.into_iter().collect() }
     }
 
+    /// The namespaces that are wanted; none: all.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = &NamespaceName> {
+        self.namespaces.iter()
+    }
+
     /// Whether changes of this namespace are wanted.
     pub fn wants(&self, namespace: &NamespaceName) -> bool {
         self.namespaces.is_empty() || self.namespaces.contains(namespace)

@@ -4,7 +4,13 @@ use std::fmt;
 
 use kenger_state::{Applied, Output, Proposal, Rejection};
 use kenger_types::{Incarnation, Revision};
+use openraft::impls::TokioRuntime;
+use openraft::rt::deterministic_rng::DeterministicRng;
 use serde::{Deserialize, Serialize};
+
+/// Raft runs on tokio. Its randomness comes from a seed that a task is given, see
+/// [`super::seeded`]; the `Env` gives the seed, so that a simulation can repeat a run.
+pub(crate) type Runtime = DeterministicRng<TokioRuntime>;
 
 openraft::declare_raft_types!(
     /// Raft over Kenger's commands.
@@ -13,7 +19,11 @@ openraft::declare_raft_types!(
         R = Reply,
         NodeId = u64,
         Node = MemberNode,
+        AsyncRuntime = Runtime,
 );
+
+/// What Raft tells about itself.
+pub(crate) type Metrics = openraft::RaftMetrics<TypeConfig>;
 
 /// A member as the replicated membership knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

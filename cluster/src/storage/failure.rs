@@ -42,10 +42,11 @@ impl Failure {
     /// Completes when the store has failed, with the reason.
     pub(crate) async fn wait(&self) -> String {
         let mut reasons = self.reason.subscribe();
-        match reasons.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(reason)) => reason.to_string(),
+        let reason = reasons.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason.to_string(),
             // `self` holds the sender, so the channel is open for as long as this future lives.
-            Ok(None) | Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 

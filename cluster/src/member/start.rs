@@ -1,0 +1,264 @@
+//! How the parts of a member are put together.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kenger_state::State;
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::Inner;
+use crate::bootstrap::Bootstrap;
+use crate::config::MemberConfig;
+use crate::env::{Env, Listener};
+use crate::error::StartError;
+use crate::failure::Failure;
+use crate::feed::Hub;
+use crate::identity::LocalIdentity;
+use crate::leadership::{Contact, LeadershipChanges, Observer};
+use crate::lease::{Book, Keeper};
+use crate::lease_link::LeaseLink;
+use crate::proposer::{Proposer, ProposerParts};
+use crate::publisher::Publisher;
+use crate::raft::machine::Machine;
+use crate::raft::network::Network;
+use crate::raft::{Raft, seeded};
+use crate::reader::{Reader, ReaderParts};
+use crate::service::{Parts, PeerService};
+use crate::status::Reporter;
+use crate::storage::{self, Opened, StoreOptions};
+use crate::transport::{Peers, ProbeMember, Server};
+use crate::{compaction, raft};
+
+/// How many members a cluster may be started with: one, for trying things out, or enough to lose one
+/// or two.
+const CLUSTER_SIZES: [usize; 3] = [1, 3, 5];
+
+pub(super) async fn start(
+    config: MemberConfig,
+    env: Env,
+    listener: Box<dyn Listener>,
+) -> Result<Inner, StartError> {
+    let members = member_list(&config)?;
+    let raft_config = raft::config::config(&config.timing, &config.compaction)?;
+    let book = Arc::new(Book::new(env.clone(), config.lease, Arc::new(State::default())));
+    let hub = Arc::new(Hub::new(Arc::new(State::default()), config.feed_ring_revisions));
+    let publisher = Publisher { book: Arc::clone(&book), hub: Arc::clone(&hub) };
+    let durable = open(config.clone(), env.clone(), publisher).await?;
+    let Durable { identity, opened, machine } = durable;
+    let Opened { log_store, snapshots, stats: storage_stats, failure: store_failure, closer } = opened;
+
+    let (stop, stopping) = (CancellationToken::new(), CancellationToken::new());
+    let (state, machine_stats) = (machine.state(), machine.stats());
+    let peers = Peers::new(env.clone(), &config.peer_secret, Arc::clone(&identity), stop.clone());
+    let network = Network::new(env.clone(), peers.clone());
+    let seed = env.random_u64();
+    let raft = seeded(seed, async {
+        let raft = Raft::build(config.id.0, raft_config, network, log_store, machine).await?;
+        raft.run();
+        // Answered by Raft's own task: its metrics are told from here on.
+        raft.is_initialized().await?;
+        Ok(raft)
+    });
+    let raft: Raft =
+        raft.await.map_err(|error: openraft::errors::Fatal<_>| StartError::Raft(error.to_string()))?;
+    check_own_incarnation(&raft, &identity)?;
+
+    let contact = Arc::new(Contact::default());
+    let observer = Observer::new(config.id, env.clone(), config.timing, &raft, Arc::clone(&contact));
+    let changes = Arc::new(LeadershipChanges::new(observer.leadership()));
+    let proposer = Arc::new(Proposer::new(ProposerParts {
+        env: env.clone(),
+        timing: config.timing,
+        raft: raft.clone(),
+        observer: observer.clone(),
+        peers: peers.clone(),
+        changes: changes.subscribe(),
+        stopping: stopping.clone(),
+    }));
+    let reader = Arc::new(Reader::start(ReaderParts {
+        env: env.clone(),
+        timing: config.timing,
+        raft: raft.clone(),
+        observer: observer.clone(),
+        peers: peers.clone(),
+        changes: changes.subscribe(),
+        stopping: stopping.clone(),
+    }));
+    let keeper = Arc::new(Keeper::start(
+        book,
+        Arc::new(LeaseLink {
+            env: env.clone(),
+            timing: config.timing,
+            observer: observer.clone(),
+            changes: Arc::clone(&changes),
+            proposer: Arc::clone(&proposer),
+            peers: peers.clone(),
+        }),
+    ));
+    let reporter = Arc::new(Reporter {
+        env: env.clone(),
+        identity: Arc::clone(&identity),
+        observer: observer.clone(),
+        state: state.clone(),
+        peers: peers.clone(),
+        data_dir: config.data_dir.clone(),
+        started: env.now(),
+        members: members.clone(),
+    });
+    let failure = Arc::new(Failure::none());
+    let service = PeerService(Arc::new(Parts {
+        env: env.clone(),
+        identity: Arc::clone(&identity),
+        members: members.clone(),
+        raft: raft.clone(),
+        contact,
+        proposer: Arc::clone(&proposer),
+        reader: Arc::clone(&reader),
+        keeper: Arc::clone(&keeper),
+        snapshots,
+        reporter: Arc::clone(&reporter),
+        failure: Arc::clone(&failure),
+    }));
+    let server = Server::new(env.clone(), &config.peer_secret, Arc::new(service), stop.clone());
+    tokio::spawn(server.run(listener));
+    tokio::spawn(observer.clone().recover(stop.clone()));
+    tokio::spawn(observer.clone().watch(Arc::clone(&changes), stop.clone()));
+    tokio::spawn(compaction::run(
+        env.clone(),
+        config.compaction,
+        raft.clone(),
+        Arc::clone(&machine_stats),
+        stop.clone(),
+    ));
+    tokio::spawn(watch_for_failure(raft.clone(), store_failure, Arc::clone(&failure), stop.clone()));
+    let bootstrap = Bootstrap {
+        env: env.clone(),
+        identity: Arc::clone(&identity),
+        members,
+        raft: raft.clone(),
+        peers: peers.clone(),
+        stop: stop.clone(),
+    };
+    tokio::spawn({
+        let failure = Arc::clone(&failure);
+        async move {
+            if let Err(error) = bootstrap.run().await {
+                failure.report(&error.to_string());
+            }
+        }
+    });
+    Ok(Inner {
+        config,
+        env,
+        identity,
+        raft,
+        state,
+        hub,
+        observer,
+        changes,
+        proposer,
+        reader,
+        keeper,
+        reporter,
+        peers,
+        machine_stats,
+        storage_stats,
+        closer,
+        failure,
+        stopping,
+        stop,
+        stopped: OnceCell::new(),
+    })
+}
+
+/// The static list by id, if it makes sense.
+fn member_list(config: &MemberConfig) -> Result<Vec<ProbeMember>, StartError> {
+    let refuse = |reason: String| Err(StartError::Identity(format!("the member list: {reason}")));
+    let mut members: Vec<_> = config
+        .members
+        .iter()
+        .map(|member| ProbeMember { id: member.id, peer: member.peer.clone(), api: member.api.clone() })
+        .collect();
+    members.sort();
+    let distinct: BTreeSet<_> = members.iter().map(|member| member.id).collect();
+    let places: BTreeSet<_> = members.iter().map(|member| &member.peer).collect();
+    if !CLUSTER_SIZES.contains(&members.len()) {
+        return refuse(format!("a cluster is started with 1, 3 or 5 members, not with {}", members.len()));
+    }
+    if distinct.len() != members.len() || distinct.first().is_none_or(|id| id.0 == 0) {
+        return refuse("each member has an id of its own, 1 or more".to_owned());
+    }
+    if places.len() != members.len() {
+        return refuse("each member has a peer address of its own".to_owned());
+    }
+    if !distinct.contains(&config.id) {
+        return refuse(format!("member {} is not in it", config.id));
+    }
+    Ok(members)
+}
+
+/// What was read from the data directory.
+struct Durable {
+    identity: Arc<LocalIdentity>,
+    opened: Opened,
+    machine: Machine,
+}
+
+/// Reads the data directory, on a thread that may wait for the disk.
+async fn open(config: MemberConfig, env: Env, publisher: Publisher) -> Result<Durable, StartError> {
+    let read = move || {
+        let identity = Arc::new(LocalIdentity::open(&config, &env)?);
+        let opened = storage::open(&StoreOptions { data_dir: config.data_dir, kind: config.store })?;
+        let machine = Machine::new(opened.snapshots.clone(), Arc::clone(&opened.stats), Arc::new(publisher))?;
+        Ok(Durable { identity, opened, machine })
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| StartError::Store(error.to_string()))?
+}
+
+/// The log lies beside the identity file; if the cluster knows this member by another one, one of the
+/// two was swapped.
+fn check_own_incarnation(raft: &Raft, identity: &LocalIdentity) -> Result<(), StartError> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let known =
+        metrics.membership_config.membership().get_node(&identity.member().0).map(|node| node.incarnation);
+    match known {
+        Some(known) if known != identity.incarnation() => Err(StartError::Identity(format!(
+            "the log in the data directory is not of this identity file (its incarnation is {known}, the file's {}); \
+             put the right file back",
+            identity.incarnation()
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Reports when the store or Raft has failed.
+async fn watch_for_failure(
+    raft: Raft,
+    store: storage::Failure,
+    failure: Arc<Failure>,
+    stop: CancellationToken,
+) {
+    let mut metrics = raft.metrics();
+    let raft_failed = async {
+        loop {
+            let state = metrics.borrow_and_update().running_state.clone();
+            match state {
+                Ok(()) => {}
+                // Told to: no failure.
+                Err(openraft::errors::Fatal::Stopped) => return None,
+                Err(fatal) => return Some(format!("Raft: {fatal}")),
+            }
+            if metrics.changed().await.is_err() {
+                return None;
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        reason = store.wait() => failure.report(&format!("store: {reason}")),
+        reason = raft_failed => if let Some(reason) = reason { failure.report(&reason) },
+    }
+}
