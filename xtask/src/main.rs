@@ -30,6 +30,8 @@ enum Task {
     Fix,
     /// Check the rules of the house: layers, headers, leftovers, lengths, manifests, texts.
     Tidy,
+    /// Build the image that the Docker test starts, from base images made on this machine.
+    Image,
 }
 
 fn main() -> ExitCode {
@@ -38,12 +40,15 @@ fn main() -> ExitCode {
         Task::Test(options) => suite::run(&root, &options, suite::Kind::Local),
         Task::Ci(options) => suite::run(&root, &options, suite::Kind::Ci),
         Task::Fix => fix::run(&root),
-        Task::Tidy => run_tidy(&root),
+        Task::Tidy => exit(suite::tidy_step(&root)),
+        Task::Image => {
+            exit(docker::build_image(&root, &workspace::target(&root)).map(|image| println!("{image}")))
+        }
     }
 }
 
-fn run_tidy(root: &std::path::Path) -> ExitCode {
-    match suite::tidy_step(root) {
+fn exit(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("error: {why}");
