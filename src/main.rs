@@ -1,2 +1,56 @@
 //! `kenger`: one binary for every role.
-fn main() {}
+
+mod dev;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kenger::config::ServeArgs;
+use kenger::exit;
+
+/// A service registry with canary release, replicated by Raft.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    role: Role,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 stopped as told to · 64 wrong configuration · 69 an address cannot be listened on ·
+70 cannot go on (the log says why) · 74 data directory not usable · 130 told to stop twice";
+
+#[derive(Subcommand)]
+enum Role {
+    /// Run a member of the registry.
+    ///
+    /// Each setting can be given as a flag, as an environment variable or in a TOML file; the flag
+    /// wins over the environment, the environment over the file.
+    #[command(after_help = EXIT_CODES)]
+    Serve(ServeArgs),
+    /// Run a whole system on this machine, to try Kenger out: three members, a gateway, two services.
+    Dev(dev::DevArgs),
+    /// Run the small web service of the demo.
+    #[command(hide = true)]
+    DemoService(dev::demo_service::DemoServiceArgs),
+    /// Ask a URL whether it is well: exit code 0 if it answers 200, else 1.
+    #[command(hide = true)]
+    Healthcheck(dev::healthcheck::HealthcheckArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way, too. If even this cannot be written, nobody is there.
+            let _unwritten = error.print();
+            return if error.use_stderr() { exit::USAGE } else { exit::OK }.into();
+        }
+    };
+    match cli.role {
+        Role::Serve(args) => kenger::serve::main(args),
+        Role::Dev(args) => dev::run(&args),
+        Role::DemoService(args) => dev::demo_service::run(args),
+        Role::Healthcheck(args) => dev::healthcheck::run(&args),
+    }
+}

@@ -1,0 +1,104 @@
+//! The HTTP API of a member.
+//!
+//! `routes` lists every path with what it needs; `gate` stands before each of them (token, limits,
+//! time, metrics); a handler extracts, makes one call to the [`Member`] and maps the answer. Errors
+//! become HTTP in `error` alone.
+
+mod answer;
+mod auth;
+mod body;
+mod cluster;
+mod error;
+mod feed;
+mod gate;
+mod heartbeat;
+mod leadership;
+mod metrics;
+mod namespace;
+mod node;
+mod query;
+mod routes;
+mod server;
+mod sync;
+mod watch;
+
+use std::sync::Arc;
+
+use kenger_cluster::{Leadership, Member};
+use tokio::sync::watch as channel;
+use tokio_util::sync::CancellationToken;
+
+use crate::token::Token;
+use error::Failure;
+use gate::Gates;
+use metrics::Metrics;
+
+pub use server::serve;
+
+/// What the API is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Who may do what; without any, everybody may do everything.
+    pub tokens: Vec<Arc<Token>>,
+    /// Whether registering a node makes its namespace if there is none.
+    pub auto_create_namespace: bool,
+    /// Whether `/metrics` is open to everybody.
+    pub metrics_without_token: bool,
+}
+
+/// Everything that handlers share. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Api(Arc<Shared>);
+
+struct Shared {
+    member: Member,
+    config: ApiConfig,
+    gates: Gates,
+    metrics: Metrics,
+    leadership: channel::Receiver<Leadership>,
+    stopping: CancellationToken,
+}
+
+impl Api {
+    /// The API of `member`. Call it within a tokio runtime; when `stopping` is cancelled, the member
+    /// is not ready any more and streams end.
+    pub fn new(member: Member, config: ApiConfig, stopping: CancellationToken) -> Self {
+        let leadership = leadership::follow(member.clone(), stopping.clone());
+        let gates = Gates::new();
+        let metrics = Metrics::new(member.clone(), gates.watchers());
+        Self(Arc::new(Shared { member, config, gates, metrics, leadership, stopping }))
+    }
+
+    fn member(&self) -> &Member {
+        &self.0.member
+    }
+
+    fn config(&self) -> &ApiConfig {
+        &self.0.config
+    }
+
+    fn gates(&self) -> &Gates {
+        &self.0.gates
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    fn leadership(&self) -> channel::Receiver<Leadership> {
+        self.0.leadership.clone()
+    }
+
+    fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    /// Before a read: waits until this member's state has everything that was acknowledged before,
+    /// unless the reader takes it as it is.
+    async fn barrier(&self, stale: bool) -> Result<(), Failure> {
+        if !stale {
+            self.member().read_barrier().await?;
+        }
+        Ok(())
+    }
+}

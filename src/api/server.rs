@@ -1,0 +1,133 @@
+//! Connections: taken up to a bound, each with time limits, and closed in good order.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+use tower::util::MapRequest;
+
+use super::{Api, routes};
+
+/// Open connections at a time; more wait in the listener's queue.
+const CONNECTIONS_MAX: usize = 65_536;
+/// A connection on which no whole request head comes for this long is closed, idle ones as well:
+/// longer than clients take between two heartbeats.
+const HEAD_READ_MAX: Duration = Duration::from_secs(75);
+/// A request's head, and what hyper holds back for a slow reader, in bytes.
+const BUFFER_MAX_BYTES: usize = 64 << 10;
+/// A peer that takes nothing of what is sent for this long is gone, or stuck.
+const SEND_STALL_MAX: Duration = Duration::from_secs(30);
+/// A silent peer is asked after this long whether it is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// What is in flight when the member stops may take this long to end.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// After an accept that failed for want of resources, wait for some to come free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves the API on `listener` until it is stopping; then lets what is in flight end, for a bounded
+/// time. Returns when all connections are closed.
+pub async fn serve(listener: TcpListener, api: Api) {
+    let stopping = api.stopping().clone();
+    let router = routes::router(api.clone());
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = TaskTracker::new();
+    let aborting = CancellationToken::new();
+    while let Some((stream, place)) = stopping.run_until_cancelled(accept(&listener, &places)).await {
+        let connection = connection(stream, router.clone(), stopping.clone());
+        let (api, aborting) = (api.clone(), aborting.clone());
+        connections.spawn(async move {
+            api.metrics().connections().inc();
+            aborting.run_until_cancelled(connection).await;
+            api.metrics().connections().dec();
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(DRAIN_MAX, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "closing connections with requests in flight");
+        aborting.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, Option<tokio::sync::OwnedSemaphorePermit>) {
+    // The semaphore is never closed.
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if let Err(e) = set_options(&stream) {
+                    tracing::debug!(error = %e, "a connection ended before it was served");
+                    continue;
+                }
+                return (stream, place);
+            }
+            Err(e) if is_of_connection(&e) => {}
+            Err(e) => {
+                tracing::error!(error = %e, "cannot take connections; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Errors of the connection that was about to be taken, not of the listener.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_AFTER / 4),
+    )?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(SEND_STALL_MAX))?;
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, router: Router, stopping: CancellationToken) {
+    let service = TowerToHyperService::new(with_axum_body(router));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_READ_MAX)
+        .max_buf_size(BUFFER_MAX_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(e) = ended {
+        tracing::debug!(error = %e, "a connection ended");
+    }
+}
+
+type HyperRequest = hyper::Request<hyper::body::Incoming>;
+
+fn with_axum_body(router: Router) -> MapRequest<Router, fn(HyperRequest) -> hyper::Request<Body>> {
+    router.map_request(|request: HyperRequest| request.map(Body::new))
+}

@@ -1,0 +1,153 @@
+//! Configuration of `kenger serve`: flags, environment and a TOML file, in that order of precedence.
+//!
+//! Raw text with its source (`settings`, `file`) → merged here → checked as a whole (`validate`) →
+//! [`Config`]. A wrong value ends the program with [`crate::exit::USAGE`] before a port is bound,
+//! and all that is wrong is said at once.
+
+mod address;
+mod file;
+mod settings;
+mod tokens;
+mod validate;
+
+use std::fmt;
+use std::fs;
+
+use kenger_cluster::MemberConfig;
+
+use crate::api::ApiConfig;
+use file::FileToken;
+use settings::File;
+pub use settings::ServeArgs;
+
+/// Largest configuration file, in bytes.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// A configuration that has been checked as a whole.
+pub struct Config {
+    /// How the member takes part in the cluster.
+    pub member: MemberConfig,
+    /// `host:port` to listen on for other members.
+    pub listen_peer: String,
+    /// `host:port` to serve the HTTP API on.
+    pub listen_api: String,
+    /// What the API needs to know.
+    pub api: ApiConfig,
+    /// How to log.
+    pub log: LogConfig,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("member_id", &self.member.id)
+            .field("members", &self.member.members)
+            .field("data_dir", &self.member.data_dir)
+            .field("store", &self.member.store)
+            .field("peer_secret", &"…")
+            .field("timing", &self.member.timing)
+            .field("compaction", &self.member.compaction)
+            .field("lease", &self.member.lease)
+            .field("feed_ring_revisions", &self.member.feed_ring_revisions)
+            .field("listen_peer", &self.listen_peer)
+            .field("listen_api", &self.listen_api)
+            .field("api", &self.api)
+            .field("log", &self.log)
+            .finish()
+    }
+}
+
+/// How to log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// What is logged, as `tracing-subscriber` spells it.
+    pub filter: String,
+}
+
+/// Which form log lines have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything that is wrong with a configuration. No secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<String>);
+
+impl ConfigErrors {
+    fn one(problem: String) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration is wrong:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// The tokens of the strongest source that gives any.
+enum GivenTokens {
+    /// Plain tokens, each with where it was given.
+    Plain(Vec<(String, String)>),
+    /// `[[tokens]]` of this file.
+    Tables(Vec<FileToken>, String),
+}
+
+/// Every setting with its value and where that comes from; no secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary(Vec<String>);
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl Config {
+    /// Reads the file, if one is named, merges it with flags and environment, and checks it all.
+    ///
+    /// # Errors
+    /// Everything that is wrong, by name and source.
+    pub fn load(args: ServeArgs) -> Result<(Self, Summary), ConfigErrors> {
+        let ServeArgs { mut settings, tokens, config, check: _ } = args;
+        let mut given = GivenTokens::Plain(tokens);
+        if let Some(path) = config {
+            let contents =
+                read(&path).map_err(|problem| ConfigErrors::one(format!("config: {path}: {problem}")))?;
+            let mut file: File = toml::from_str(&contents)
+                .map_err(|e| ConfigErrors::one(format!("config: {path}: {}", indent(&e))))?;
+            settings.merge(&mut file, &path, &contents);
+            if matches!(&given, GivenTokens::Plain(tokens) if tokens.is_empty()) {
+                given = GivenTokens::Tables(file.tokens, path);
+            }
+        }
+        let mut summary: Vec<String> = settings.all().map(settings::Setting::describe).collect();
+        let config = validate::validate(&settings, given).map_err(ConfigErrors)?;
+        let tokens =
+            config.api.tokens.iter().map(|token| format!("token {:?}: role {}", token.name, token.role));
+        summary.extend(tokens);
+        Ok((config, Summary(summary)))
+    }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    let length = fs::metadata(path).map_err(|e| e.to_string())?.len();
+    if length > FILE_MAX_BYTES {
+        return Err(format!("has {length} bytes, more than {FILE_MAX_BYTES}"));
+    }
+    fs::read_to_string(path).map_err(|e| e.to_string())
+}
+
+/// The parser's message has several lines: where, a picture, what.
+fn indent(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().replace('\n', "\n    ")
+}

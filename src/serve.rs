@@ -1,0 +1,183 @@
+//! `kenger serve`: starts a member and its API, and stops them in good order.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use kenger_cluster::{Env, Member, StartError};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::api::{self, Api};
+use crate::config::{Config, LogConfig, LogFormat, ServeArgs};
+use crate::exit;
+
+/// The member may take this long to hand over the lead and close its store.
+const MEMBER_STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Said less of by default, because they say much that is of use to their authors only.
+const QUIET: &str = "openraft=warn,sled=warn,hyper=warn";
+
+/// Why a member does not serve, or does not go on.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({setting}): {error}")]
+    Listen {
+        /// Which setting names it.
+        setting: &'static str,
+        /// As configured.
+        address: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The member did not start.
+    #[error("the member cannot start: {0}")]
+    Start(#[from] StartError),
+    /// The member ended itself.
+    #[error("the member cannot go on: {0}")]
+    Failed(String),
+    /// The operating system refused something basic.
+    #[error("{0}")]
+    System(io::Error),
+}
+
+impl ServeError {
+    /// The exit code that tells a supervisor what is worth a restart.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ServeError::Listen { .. } => exit::UNAVAILABLE,
+            ServeError::Start(StartError::Raft(_)) | ServeError::Failed(_) | ServeError::System(_) => {
+                exit::SOFTWARE
+            }
+            ServeError::Start(
+                StartError::DataDir { .. } | StartError::Identity(_) | StartError::Store(_),
+            ) => exit::IO,
+        }
+    }
+}
+
+/// The whole of `kenger serve`: from the arguments to the exit code.
+pub fn main(args: ServeArgs) -> ExitCode {
+    let check_only = args.check_only();
+    let config = match Config::load(args) {
+        Ok((config, summary)) if check_only => {
+            drop(config);
+            println!("{summary}");
+            return exit::OK.into();
+        }
+        Ok((config, _)) => config,
+        Err(errors) => {
+            eprintln!("kenger serve: {errors}");
+            return exit::USAGE.into();
+        }
+    };
+    start_logging(&config.log);
+    raise_file_limit();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return report(&ServeError::System(e)),
+    };
+    let ended = runtime.block_on(async {
+        let (mut interrupts, mut terminations) =
+            (listen_for(SignalKind::interrupt())?, listen_for(SignalKind::terminate())?);
+        let stop = CancellationToken::new();
+        let mut running = std::pin::pin!(run(config, stop.clone()));
+        tokio::select! {
+            ended = running.as_mut() => return ended.map(|()| exit::OK),
+            () = told_to_stop(&mut interrupts, &mut terminations) => stop.cancel(),
+        }
+        tokio::select! {
+            ended = running => ended.map(|()| exit::OK),
+            () = told_to_stop(&mut interrupts, &mut terminations) => {
+                tracing::warn!("told to stop a second time: ending at once");
+                Ok(exit::INTERRUPTED)
+            }
+        }
+    });
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => code.into(),
+        Err(error) => report(&error),
+    }
+}
+
+fn report(error: &ServeError) -> ExitCode {
+    tracing::error!("{error}");
+    error.exit_code().into()
+}
+
+/// Runs a member and its API until `stop` is cancelled.
+///
+/// # Errors
+/// It did not start, or could not go on.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeError> {
+    let peers = listen("listen_peer", &config.listen_peer).await?;
+    let clients = listen("listen_api", &config.listen_api).await?;
+    let (peer, api) = (local_address(&peers)?, local_address(&clients)?);
+    let (id, data_dir) = (config.member.id, config.member.data_dir.clone());
+    tracing::info!(member = %id, data_dir = %data_dir.display(), "starting");
+    let starting = Member::start(config.member, Env::system(), Box::new(peers));
+    let Some(member) = stop.run_until_cancelled(starting).await else { return Ok(()) };
+    let member = member?;
+    tracing::info!(member = %id, %api, %peer, version = env!("CARGO_PKG_VERSION"), "serving");
+    let serving = tokio::spawn(api::serve(clients, Api::new(member.clone(), config.api, stop.clone())));
+    tokio::select! {
+        reason = member.failed() => return Err(ServeError::Failed(reason)),
+        () = stop.cancelled() => tracing::info!("stopping"),
+    }
+    // The API ends first: what is in flight needs the member.
+    if let Err(e) = serving.await {
+        tracing::error!(error = %e, "the API ended badly");
+    }
+    if tokio::time::timeout(MEMBER_STOP_MAX, member.shutdown()).await.is_err() {
+        tracing::warn!("the member did not stop within {} s", MEMBER_STOP_MAX.as_secs());
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(setting: &'static str, address: &str) -> Result<TcpListener, ServeError> {
+    let failed = |error| ServeError::Listen { setting, address: address.to_owned(), error };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
+    listener.local_addr().map_err(ServeError::System)
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, ServeError> {
+    signal(kind).map_err(ServeError::System)
+}
+
+async fn told_to_stop(interrupts: &mut Signal, terminations: &mut Signal) {
+    tokio::select! {
+        _ = interrupts.recv() => {}
+        _ = terminations.recv() => {}
+    }
+}
+
+/// Logs to standard error, so that standard output stays free for what a person asked for.
+fn start_logging(config: &LogConfig) {
+    let filter = EnvFilter::new(format!("{QUIET},{}", config.filter));
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match config.format {
+        LogFormat::Text => logging.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => logging.json().flatten_event(true).init(),
+    }
+}
+
+/// A member has a connection for each client; the usual soft limit is for programs that use
+/// `select`.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(e) = raised {
+        tracing::warn!(error = %e, "cannot raise the limit of open files");
+    }
+}
