@@ -37,3 +37,13 @@ pub(crate) fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Re
     fs::rename(&temporary, directory.join(name))?;
     sync_directory(directory)
 }
+
+/// Makes durable what a process that was killed wrote to `file` and did not sync. Whoever reads the
+/// file afterwards takes what is in it for acknowledged.
+pub(crate) fn sync_leftovers(file: &Path) -> io::Result<()> {
+    match File::open(file) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,6 +1,9 @@
 //! What a data directory says about itself: which engine made it, in which format, and whether it
 //! was put aside because the engine could not open it.
 //!
+//! It also counts the opens, as the engine does: an engine that knows of fewer has lost what it held
+//! (sled opens a damaged file as if it were a shorter one, or empty).
+//!
 //! The manifest stays behind when a damaged store is put aside. Without it the member would start
 //! with an empty log under its old identity, and could vote a second time in a term.
 
@@ -26,6 +29,8 @@ struct Manifest {
     engine: String,
     /// Whether the store was made to its end; before that nothing in it was ever acknowledged.
     complete: bool,
+    /// At least so often the engine was opened, by its own count.
+    opens: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quarantined: Option<Quarantined>,
 }
@@ -42,6 +47,7 @@ pub(crate) struct DataDir {
     path: PathBuf,
     kind: StoreKind,
     is_new: bool,
+    opens: u64,
     /// Held for as long as the engine is open.
     _lock: File,
 }
@@ -57,7 +63,8 @@ impl DataDir {
         let lock = lock(path)?;
         let manifest = read(path)?;
         let is_new = manifest.as_ref().is_none_or(|manifest| !manifest.complete);
-        let directory = Self { path: path.to_owned(), kind, is_new, _lock: lock };
+        let opens = manifest.as_ref().map_or(0, |manifest| manifest.opens);
+        let directory = Self { path: path.to_owned(), kind, is_new, opens, _lock: lock };
         match manifest {
             Some(manifest) => manifest.check(path, kind)?,
             None => directory.check_empty()?,
@@ -100,20 +107,19 @@ impl DataDir {
         self.path.join("snapshots")
     }
 
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// At least so often the engine was opened.
+    pub(crate) fn opens(&self) -> u64 {
+        self.opens
     }
 
-    /// Remembers that the store was made to its end.
+    /// Remembers that the store was made to its end, and opened `opens` times by the engine's count.
     ///
     /// # Errors
     /// It could not be written.
-    pub(crate) fn complete(&mut self) -> Result<(), StartError> {
-        if self.is_new {
-            self.write(true, None)?;
-            self.is_new = false;
-        }
+    pub(crate) fn opened(&mut self, opens: u64) -> Result<(), StartError> {
+        self.opens = opens;
+        self.write(true, None)?;
+        self.is_new = false;
         Ok(())
     }
 
@@ -159,7 +165,7 @@ impl DataDir {
 
     fn write(&self, complete: bool, quarantined: Option<Quarantined>) -> Result<(), StartError> {
         let engine = engine_name(self.kind).to_owned();
-        let manifest = Manifest { format: FORMAT, engine, complete, quarantined };
+        let manifest = Manifest { format: FORMAT, engine, complete, opens: self.opens, quarantined };
         serde_json::to_vec_pretty(&manifest)
             .map_err(io::Error::from)
             .and_then(|bytes| files::replace_file(&self.path, MANIFEST_FILE, &bytes))

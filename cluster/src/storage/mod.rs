@@ -45,6 +45,8 @@ pub(crate) enum MetaKey {
     Purged,
     /// Which snapshot file counts.
     Snapshot,
+    /// How often the store was opened.
+    Opens,
 }
 
 impl MetaKey {
@@ -55,6 +57,7 @@ impl MetaKey {
             MetaKey::Committed => "committed",
             MetaKey::Purged => "purged",
             MetaKey::Snapshot => "snapshot",
+            MetaKey::Opens => "opens",
         }
     }
 }

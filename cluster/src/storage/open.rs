@@ -1,6 +1,7 @@
 //! Opens a data directory and hands out the parts of the store.
 
 use std::fmt::Display;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use super::manifest::DataDir;
 use super::recovery::{Recovered, recover};
 use super::redb::RedbEngine;
 use super::sled::SledEngine;
+use super::snapshot::CurrentSnapshot;
 use super::writer::Writer;
-use super::{EngineOpenError, Failure, LogEngine, LogStore, Snapshots, StorageStats};
+use super::{EngineOpenError, Failure, LogEngine, LogStore, MetaKey, Snapshots, StorageStats};
 use crate::config::StoreKind;
 use crate::error::StartError;
 
@@ -56,24 +58,44 @@ impl StoreCloser {
 /// Each error says what to do.
 pub(crate) fn open(options: &StoreOptions) -> Result<Opened, StartError> {
     let mut data_dir = DataDir::claim(&options.data_dir, options.kind)?;
-    let engine = open_engine(&data_dir, options.kind)?;
-    let recovered = recover(&*engine);
-    let snapshots = recovered.and_then(|recovered| {
-        let current = Snapshots::load(&data_dir.snapshot_path(), recovered.snapshot.as_ref())?;
-        Ok((recovered, current))
-    });
-    let (recovered, current) = match snapshots {
+    let mut engine = open_engine(&data_dir, options.kind)?;
+    let loaded = load(&mut *engine, &data_dir);
+    let (opens, recovered, current) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {
             drop(engine);
-            return Err(data_dir.quarantine(&error.to_string()));
+            return Err(match error.raw_os_error() {
+                Some(_) => {
+                    StartError::Store(cannot_open(&data_dir.engine_path().display(), &error.to_string()))
+                }
+                None => data_dir.quarantine(&error.to_string()),
+            });
         }
     };
-    data_dir.complete()?;
+    data_dir.opened(opens)?;
     let snapshot_path = data_dir.snapshot_path();
     assemble(engine, recovered, Some(data_dir), |parts| {
         Snapshots::new(snapshot_path, current, parts.writer.clone(), parts.failure.clone())
     })
+}
+
+/// Reads and checks everything, and has the engine count this open.
+fn load(
+    engine: &mut dyn LogEngine,
+    data_dir: &DataDir,
+) -> io::Result<(u64, Recovered, Option<CurrentSnapshot>)> {
+    let known = engine.get_meta(MetaKey::Opens)?.and_then(|bytes| bytes.try_into().ok());
+    let known = known.map_or(0, u64::from_be_bytes);
+    if known < data_dir.opens() {
+        let reason = format!("the engine knows of {known} opens where there were {}", data_dir.opens());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    let recovered = recover(engine)?;
+    let current = Snapshots::load(&data_dir.snapshot_path(), recovered.snapshot.as_ref())?;
+    let opens = known + 1;
+    engine.put_meta(MetaKey::Opens, &opens.to_be_bytes())?;
+    engine.sync()?;
+    Ok((opens, recovered, current))
 }
 
 /// What the parts of an open store share.

@@ -26,6 +26,7 @@ impl RedbEngine {
     pub(super) fn open(path: &Path) -> Result<Self, EngineOpenError> {
         let environment = |error: io::Error| EngineOpenError::Environment(error.to_string());
         files::create_directory(path).map_err(environment)?;
+        files::sync_leftovers(&path.join(FILE)).map_err(environment)?;
         let db =
             redb::Builder::new().set_cache_size(CACHE_BYTES).create(path.join(FILE)).map_err(classify)?;
         files::sync_directory(path).map_err(environment)?;

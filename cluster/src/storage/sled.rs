@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 use super::{EngineOpenError, LogEngine, META_MAX_BYTES, MetaKey, files, sled_sync};
 
@@ -21,6 +22,9 @@ const KEY_BYTES: usize = 10;
 const CACHE_BYTES: u64 = 64 << 20;
 /// sled frees segments in its background flush and nowhere else.
 const FLUSH_EVERY_MS: u64 = 500;
+const LOCK_TRIES_MAX: u32 = 250;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const DATA_FILE: &str = "db";
 const PROBE_KEY: &str = "sync_probe";
 
 const _: () = assert!(META_MAX_BYTES <= VALUE_MAX_BYTES);
@@ -36,31 +40,37 @@ pub(super) struct SledEngine {
 impl SledEngine {
     /// Opens, or makes, the store at `path`, and proves that its syncs are real.
     pub(super) fn open(path: &Path) -> Result<Self, EngineOpenError> {
+        Self::open_counting(path, sled_sync::calls)
+    }
+
+    /// As [`SledEngine::open`]; `syncs` tells how many syncs went through to `fdatasync` so far.
+    fn open_counting(path: &Path, syncs: fn() -> u64) -> Result<Self, EngineOpenError> {
         files::create_directory(path).map_err(environment)?;
         remove_half_written_snapshots(path).map_err(environment)?;
+        files::sync_leftovers(&path.join(DATA_FILE)).map_err(environment)?;
         // sled panics on some kinds of damage.
-        let opened = catch_unwind(AssertUnwindSafe(|| open_trees(path)));
+        let opened = catch_unwind(AssertUnwindSafe(|| open_when_unlocked(path)));
         let (db, log, meta) = match opened {
-            Ok(opened) => opened.map_err(classify)?,
+            Ok(opened) => opened?,
             Err(panic) => return Err(EngineOpenError::Damaged(panic_message(&*panic))),
         };
-        let watched = File::open(path.join("db")).map_err(environment)?;
+        let watched = File::open(path.join(DATA_FILE)).map_err(environment)?;
         files::sync_directory(path).map_err(environment)?;
         let mut engine = Self { log, meta, db, watched };
-        engine.prove_sync()?;
+        engine.prove_sync(syncs)?;
         engine.remove_incomplete_tail().map_err(|error| EngineOpenError::Damaged(error.to_string()))?;
         Ok(engine)
     }
 
-    fn prove_sync(&mut self) -> Result<(), EngineOpenError> {
+    fn prove_sync(&mut self, syncs: fn() -> u64) -> Result<(), EngineOpenError> {
         let damaged = |error: io::Error| EngineOpenError::Damaged(error.to_string());
         let last = self.meta.get(PROBE_KEY).map_err(into_io).map_err(damaged)?;
         let last = last.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
-        let before = sled_sync::calls();
+        let before = syncs();
         let probe = last.wrapping_add(1).to_be_bytes();
         self.meta.insert(PROBE_KEY, &probe).map_err(into_io).map_err(damaged)?;
         self.sync().map_err(environment)?;
-        if sled_sync::calls() == before {
+        if syncs() == before {
             return Err(EngineOpenError::Environment(
                 "sled's sync does not reach fdatasync in this build, so it would lose acknowledged writes; \
                  link the program without replacing sync_file_range, or start with --store redb"
@@ -205,7 +215,32 @@ impl Assembly {
     }
 }
 
-fn open_trees(path: &Path) -> sled::Result<(sled::Db, sled::Tree, sled::Tree)> {
+type Trees = (sled::Db, sled::Tree, sled::Tree);
+
+/// Threads of a store that this process has just closed may hold sled's lock a little longer.
+fn open_when_unlocked(path: &Path) -> Result<Trees, EngineOpenError> {
+    for _ in 0..LOCK_TRIES_MAX {
+        match open_trees(path) {
+            Err(error) if is_locked(&error) => wait_for_lock(),
+            opened => return opened.map_err(classify),
+        }
+    }
+    Err(EngineOpenError::Environment("another process holds sled's lock".into()))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "opening a store blocks its thread anyway, and sled tells nobody"
+)]
+fn wait_for_lock() {
+    std::thread::sleep(LOCK_PAUSE);
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(_)) && error.to_string().contains("could not acquire lock")
+}
+
+fn open_trees(path: &Path) -> sled::Result<Trees> {
     let db = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
@@ -234,11 +269,11 @@ fn classify(error: sled::Error) -> EngineOpenError {
     let text = error.to_string();
     match error {
         sled::Error::Io(io) if io.raw_os_error().is_some() => EngineOpenError::Environment(text),
-        _ if text.contains("could not acquire lock") => EngineOpenError::Environment(text),
         _ => EngineOpenError::Damaged(text),
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn environment(error: io::Error) -> EngineOpenError {
     EngineOpenError::Environment(error.to_string())
 }
@@ -282,5 +317,28 @@ fn into_io(error: sled::Error) -> io::Error {
     match error {
         sled::Error::Io(error) => error,
         other => io::Error::other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The proof that sled's syncs are real ones.
+
+    use super::{EngineOpenError, SledEngine, sled_sync};
+
+    #[test]
+    fn a_sled_whose_sync_does_not_reach_fdatasync_does_not_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let outcome = SledEngine::open_counting(directory.path(), || 0);
+        let Err(EngineOpenError::Environment(reason)) = outcome else { panic!("it opened") };
+        assert!(reason.contains("does not reach fdatasync"), "{reason}");
+    }
+
+    #[test]
+    fn sled_s_sync_reaches_fdatasync_in_this_build() {
+        let directory = tempfile::tempdir().unwrap();
+        let before = sled_sync::calls();
+        drop(SledEngine::open(directory.path()).unwrap());
+        assert!(sled_sync::calls() > before);
     }
 }

@@ -29,6 +29,9 @@ pub(crate) use file::SnapshotFile;
 pub(crate) use receiver::SnapshotReceiver;
 
 const HEAD_LENGTH_BYTES: usize = 4;
+/// Holds a copy of the pointer, written after the engine's is durable: an engine whose pointer is
+/// older has lost what it held.
+const CONFIRMED_FILE: &str = "confirmed";
 const TEMPORARY_PREFIX: &str = "new-";
 const SNAPSHOT_PREFIX: &str = "snap-";
 const BUFFER_BYTES: usize = 256 << 10;
@@ -83,6 +86,7 @@ impl Snapshots {
         pointer: Option<&SnapshotPointer>,
     ) -> io::Result<Option<CurrentSnapshot>> {
         files::create_directory(directory)?;
+        check_confirmed(directory, pointer)?;
         let current = match pointer {
             Some(pointer) => Some(load_current(directory, pointer)?),
             None => None,
@@ -177,16 +181,15 @@ impl Snapshots {
             Ok(file)
         });
         let file = self.or_fail(named.await)?;
-        self.inner
-            .writer
-            .put_meta(MetaKey::Snapshot, codec::encode(Kind::SnapshotPointer, &pointer)?)
-            .await?;
+        let pointer = codec::encode(Kind::SnapshotPointer, &pointer)?;
+        self.inner.writer.put_meta(MetaKey::Snapshot, pointer.clone()).await?;
         *self.lock_current() = Some(CurrentSnapshot { meta, file: file.clone() });
         let directory = self.inner.directory.clone();
-        let removed = blocking(move || remove_others(&directory, Some(&kept), false)).await;
-        if let Err(error) = removed {
-            tracing::warn!(%error, "an old snapshot could not be removed; it will be at the next start");
-        }
+        let confirmed = blocking(move || {
+            files::replace_file(&directory, CONFIRMED_FILE, &pointer)?;
+            remove_others(&directory, Some(&kept), false)
+        });
+        self.or_fail(confirmed.await)?;
         Ok(file)
     }
 
@@ -203,6 +206,20 @@ impl Snapshots {
     fn or_fail<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
         outcome.inspect_err(|error| self.inner.failure.report(&format!("writing a snapshot: {error}")))
     }
+}
+
+fn check_confirmed(directory: &Path, pointer: Option<&SnapshotPointer>) -> io::Result<()> {
+    let bytes = match fs::read(directory.join(CONFIRMED_FILE)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let confirmed: SnapshotPointer = codec::decode(Kind::SnapshotPointer, &bytes)?;
+    if pointer.and_then(SnapshotPointer::last_log_id) >= confirmed.last_log_id {
+        return Ok(());
+    }
+    let reason = format!("the engine has forgotten the snapshot {}", confirmed.file_name);
+    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 fn load_current(directory: &Path, pointer: &SnapshotPointer) -> io::Result<CurrentSnapshot> {

@@ -108,12 +108,6 @@ impl Tail {
         self.bytes
     }
 
-    /// The encoded size of the entries after `index` (`None`: of all).
-    pub(super) fn bytes_after(&self, index: Option<u64>) -> u64 {
-        let start = index.map_or(0, |index| index.saturating_add(1));
-        self.records(start, u64::MAX).map(|record| record.bytes).sum()
-    }
-
     fn end(&self) -> u64 {
         self.first + self.records.len() as u64
     }

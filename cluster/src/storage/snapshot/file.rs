@@ -11,7 +11,6 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotFile {
     file: Arc<File>,
-    path: PathBuf,
     bytes: u64,
     checksum: u32,
     temporary: Option<Arc<Temporary>>,
@@ -36,18 +35,12 @@ impl SnapshotFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), path: path.to_owned(), bytes, checksum: 0, temporary: None })
+        Ok(Self { file: Arc::new(file), bytes, checksum: 0, temporary: None })
     }
 
     pub(super) fn temporary(file: File, checksum: u32, temporary: Temporary) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
-        let path = temporary.0.clone();
-        Ok(Self { file: Arc::new(file), path, bytes, checksum, temporary: Some(Arc::new(temporary)) })
-    }
-
-    /// Where it lies, for as long as it is the current one or not yet installed.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { file: Arc::new(file), bytes, checksum, temporary: Some(Arc::new(temporary)) })
     }
 
     /// How long it is.
@@ -92,7 +85,6 @@ impl SnapshotFile {
     pub(super) fn persist(mut self, path: &Path) -> io::Result<Self> {
         if let Some(temporary) = self.temporary.take() {
             fs::rename(&temporary.0, path)?;
-            self.path = path.to_owned();
         }
         Ok(self)
     }
