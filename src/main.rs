@@ -1,6 +1,7 @@
 //! `kenger`: one binary for every role.
 
 mod dev;
+mod gateway;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,13 @@ enum Role {
     /// Each setting can be given as a flag, as an environment variable or in a TOML file; the flag
     /// wins over the environment, the environment over the file.
     #[command(after_help = EXIT_CODES)]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+    /// Run a gateway, which follows the registry and passes requests on by weight.
+    ///
+    /// Each setting can be given as a flag, as an environment variable or in a TOML file; the flag
+    /// wins over the environment, the environment over the file.
+    #[command(after_help = EXIT_CODES)]
+    Gateway(Box<gateway::GatewayCommand>),
     /// Run a whole system on this machine, to try Kenger out: three members, a gateway, two services.
     Dev(dev::DevArgs),
     /// Run the small web service of the demo.
@@ -48,7 +55,8 @@ fn main() -> ExitCode {
         }
     };
     match cli.role {
-        Role::Serve(args) => kenger::serve::main(args),
+        Role::Serve(args) => kenger::serve::main(*args),
+        Role::Gateway(args) => gateway::run(*args),
         Role::Dev(args) => dev::run(&args),
         Role::DemoService(args) => dev::demo_service::run(args),
         Role::Healthcheck(args) => dev::healthcheck::run(&args),

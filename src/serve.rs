@@ -1,27 +1,21 @@
 //! `kenger serve`: starts a member and its API, and stops them in good order.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use kenger_cluster::{Env, Member, StartError};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::api::{self, Api};
-use crate::config::{Config, LogConfig, LogFormat, ServeArgs};
-use crate::exit;
+use crate::config::{Config, ServeArgs};
+use crate::{exit, process};
 
 /// The member may take this long to hand over the lead and close its store.
 const MEMBER_STOP_MAX: Duration = Duration::from_secs(10);
-
-/// Said less of by default, because they say much that is of use to their authors only.
-const QUIET: &str = "openraft=warn,sled=warn,hyper=warn";
 
 /// Why a member does not serve, or does not go on.
 #[derive(Debug, Error)]
@@ -77,39 +71,17 @@ pub fn main(args: ServeArgs) -> ExitCode {
             return exit::USAGE.into();
         }
     };
-    start_logging(&config.log);
-    raise_file_limit();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => return report(&ServeError::System(e)),
-    };
-    let ended = runtime.block_on(async {
-        let (mut interrupts, mut terminations) =
-            (listen_for(SignalKind::interrupt())?, listen_for(SignalKind::terminate())?);
-        let stop = CancellationToken::new();
-        let mut running = std::pin::pin!(run(config, stop.clone()));
-        tokio::select! {
-            ended = running.as_mut() => return ended.map(|()| exit::OK),
-            () = told_to_stop(&mut interrupts, &mut terminations) => stop.cancel(),
-        }
-        tokio::select! {
-            ended = running => ended.map(|()| exit::OK),
-            () = told_to_stop(&mut interrupts, &mut terminations) => {
-                tracing::warn!("told to stop a second time: ending at once");
-                Ok(exit::INTERRUPTED)
+    let log = config.log.clone();
+    let run_and_report = |stop| async move {
+        match run(config, stop).await {
+            Ok(()) => exit::OK,
+            Err(error) => {
+                tracing::error!("{error}");
+                error.exit_code()
             }
         }
-    });
-    runtime.shutdown_background();
-    match ended {
-        Ok(code) => code.into(),
-        Err(error) => report(&error),
-    }
-}
-
-fn report(error: &ServeError) -> ExitCode {
-    tracing::error!("{error}");
-    error.exit_code().into()
+    };
+    process::run(&log, run_and_report).into()
 }
 
 /// Runs a member and its API until `stop` is cancelled.
@@ -149,35 +121,4 @@ async fn listen(setting: &'static str, address: &str) -> Result<TcpListener, Ser
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
     listener.local_addr().map_err(ServeError::System)
-}
-
-fn listen_for(kind: SignalKind) -> Result<Signal, ServeError> {
-    signal(kind).map_err(ServeError::System)
-}
-
-async fn told_to_stop(interrupts: &mut Signal, terminations: &mut Signal) {
-    tokio::select! {
-        _ = interrupts.recv() => {}
-        _ = terminations.recv() => {}
-    }
-}
-
-/// Logs to standard error, so that standard output stays free for what a person asked for.
-fn start_logging(config: &LogConfig) {
-    let filter = EnvFilter::new(format!("{QUIET},{}", config.filter));
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match config.format {
-        LogFormat::Text => logging.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => logging.json().flatten_event(true).init(),
-    }
-}
-
-/// A member has a connection for each client; the usual soft limit is for programs that use
-/// `select`.
-fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(e) = raised {
-        tracing::warn!(error = %e, "cannot raise the limit of open files");
-    }
 }

@@ -10,6 +10,9 @@ use super::error::DevError;
 use super::ports::{MEMBERS, Ports, SERVICES};
 use super::{NAMESPACE, TOKEN};
 
+/// How long the gateway lets requests go on when it stops; shorter than a part is waited for.
+const GATEWAY_GRACE: &str = "5s";
+
 /// When a part is started, and in the opposite order of what: what it needs is there before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -66,7 +69,7 @@ pub(super) fn plan(directory: &Directory, ports: Ports) -> Result<Vec<Part>, Dev
     for (place, (version, weight)) in (0..).zip(SERVICES) {
         parts.push(service(directory, ports, &program, place, version, weight));
     }
-    parts.push(gateway(directory, ports, &program));
+    parts.push(gateway(directory, ports, &program)?);
     Ok(parts)
 }
 
@@ -112,16 +115,13 @@ fn member(directory: &Directory, ports: Ports, program: &Path, id: u16) -> Resul
         members: members.collect(),
         tokens: vec![FileToken { name: "dev", role: "admin", token: TOKEN }],
     };
-    let text = toml::to_string(&file).map_err(|error| {
-        DevError::Directory(format!("{name}: its configuration cannot be written: {error}"))
-    })?;
-    let config = directory.write_private(&format!("{name}.toml"), &text)?;
+    let config = write_toml(directory, &name, &file)?;
     Ok(Part {
         name: format!("member {id}"),
         place: format!("API http://{}, peers {}", ports.api(id), ports.peer(id)),
         stage: Stage::Members,
         program: program.to_path_buf(),
-        arguments: strings(&["serve", "--config", &config.to_string_lossy()]),
+        arguments: strings(&["serve", "--config", &config]),
         log: directory.join(&format!("{name}.log")),
     })
 }
@@ -146,7 +146,7 @@ fn service(
         "--namespace",
         NAMESPACE,
         "--registry",
-        &registry(ports),
+        &registry(ports).join(","),
         "--token-file",
         &directory.argument(Directory::TOKEN_FILE),
     ];
@@ -160,33 +160,55 @@ fn service(
     }
 }
 
-fn gateway(directory: &Directory, ports: Ports, program: &Path) -> Part {
-    let arguments = [
-        "gateway",
-        "--registry",
-        &registry(ports),
-        "--token-file",
-        &directory.argument(Directory::TOKEN_FILE),
-        "--listen",
-        &format!("{}={NAMESPACE}", ports.gateway()),
-        "--admin",
-        &ports.admin().to_string(),
-        "--cache-file",
-        &directory.argument("gateway-cache.json"),
-    ];
-    Part {
+/// What the gateway's TOML file says (see `kenger gateway --help`).
+#[derive(Serialize)]
+struct GatewayFile {
+    registry: Vec<String>,
+    token: &'static str,
+    admin: String,
+    cache_file: PathBuf,
+    shutdown_grace: &'static str,
+    listeners: Vec<FileListener>,
+}
+
+#[derive(Serialize)]
+struct FileListener {
+    address: String,
+    namespace: &'static str,
+}
+
+fn gateway(directory: &Directory, ports: Ports, program: &Path) -> Result<Part, DevError> {
+    let file = GatewayFile {
+        registry: registry(ports),
+        token: TOKEN,
+        admin: ports.admin().to_string(),
+        cache_file: directory.join("gateway.cache"),
+        shutdown_grace: GATEWAY_GRACE,
+        listeners: vec![FileListener { address: ports.gateway().to_string(), namespace: NAMESPACE }],
+    };
+    let config = write_toml(directory, "gateway", &file)?;
+    Ok(Part {
         name: "gateway".to_owned(),
         place: format!("http://{}, admin http://{}", ports.gateway(), ports.admin()),
         stage: Stage::Gateway,
         program: program.to_path_buf(),
-        arguments: strings(&arguments),
+        arguments: strings(&["gateway", "--config", &config]),
         log: directory.join("gateway.log"),
-    }
+    })
+}
+
+/// Writes a part's configuration, which holds secrets. Returns its path as an argument.
+fn write_toml(directory: &Directory, name: &str, file: &impl Serialize) -> Result<String, DevError> {
+    let text = toml::to_string(file).map_err(|error| {
+        DevError::Directory(format!("{name}: its configuration cannot be written: {error}"))
+    })?;
+    let path = directory.write_private(&format!("{name}.toml"), &text)?;
+    Ok(path.to_string_lossy().into_owned())
 }
 
 /// Every member's API, as the clients take it.
-pub(super) fn registry(ports: Ports) -> String {
-    (1..=MEMBERS).map(|id| format!("http://{}", ports.api(id))).collect::<Vec<_>>().join(",")
+pub(super) fn registry(ports: Ports) -> Vec<String> {
+    (1..=MEMBERS).map(|id| format!("http://{}", ports.api(id))).collect()
 }
 
 fn strings(words: &[&str]) -> Vec<String> {

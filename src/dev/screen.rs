@@ -62,7 +62,7 @@ pub(super) fn welcome(crew: &Crew, ports: Ports, leader: Option<MemberId>, took:
         took.as_secs_f32()
     );
 
-    let endpoints = registry(ports);
+    let endpoints = registry(ports).join(",");
     let program = crew.parts().next().map(|(part, _)| part.program.with_file_name("kengerctl"));
     let kengerctl = program.map_or_else(|| "kengerctl".to_owned(), |program| program.display().to_string());
     let victim = crew.parts().find(|(part, _)| leads(part)).or_else(|| crew.parts().next());

@@ -30,6 +30,9 @@ const REFUSAL_MAX_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Request {
     query: Vec<(&'static str, String)>,
+    /// Listen to a member that hears no leader, too. Not said where the leader's feed is asked for,
+    /// which is never stale.
+    stale: bool,
 }
 
 impl Request {
@@ -39,10 +42,7 @@ impl Request {
             let names: Vec<&str> = namespaces.iter().map(AsRef::as_ref).collect();
             query.push(("ns", names.join(",")));
         }
-        if stale {
-            query.push(("consistency", "stale".to_owned()));
-        }
-        Self { query }
+        Self { query, stale }
     }
 
     pub(super) fn build(
@@ -54,6 +54,8 @@ impl Request {
         let mut request = client.request(Method::GET, &target.endpoint, path::WATCH).query(&self.query);
         if target.ask_leader {
             request = request.query(&[("from", "leader")]);
+        } else if self.stale {
+            request = request.query(&[("consistency", "stale")]);
         }
         if let Some(revision) = after {
             request = request.header("last-event-id", revision.to_string());
