@@ -25,13 +25,15 @@ impl FakeClock {
     /// A clock whose offset is kept in `folder`.
     ///
     /// # Errors
-    /// There is no libfaketime here.
+    /// There is no libfaketime here, or no Python to check it with.
     ///
     /// # Panics
     /// The library is there and does not do what the tests rely on.
     pub async fn new(folder: &Path) -> Result<Self, String> {
         let found = LIBRARIES.iter().map(Path::new).find(|path| path.is_file());
         let library = found.ok_or("there is no libfaketime (Debian: faketime)")?.to_path_buf();
+        let python = Command::new("python3").arg("--version").output();
+        python.map_err(|error| format!("there is no python3 to check libfaketime with: {error}"))?;
         let clock = Self { library, offset: folder.join("clock-offset") };
         clock.jump(0);
         clock.check().await;

@@ -126,9 +126,8 @@ impl Namespaces {
     fn apply(&self, to: MemberId) {
         let dropped = self.cuts.iter().filter(|(_, receiver)| *receiver == to);
         let rules: String = dropped.map(|(from, _)| format!("ip saddr {} drop\n", address(*from))).collect();
-        let ruleset = format!(
-            "flush ruleset\ntable ip cut {{ chain input {{ type filter hook input priority 0\n{rules} }} }}\n"
-        );
+        let chain = format!("chain input {{\ntype filter hook input priority 0;\n{rules}}}\n");
+        let ruleset = format!("flush ruleset\ntable ip cut {{\n{chain}}}\n");
         let file = self.folder.path().join(format!("member-{to}.nft"));
         std::fs::write(&file, ruleset).unwrap();
         let pid = self.members[usize::try_from(to).unwrap() - 1].holder.pid();

@@ -79,6 +79,8 @@ async fn a_node_that_is_heard_from_stays_online_when_the_leader_sleeps_for_longe
     let at_follower = Alive::start(&cluster, "heard-by-a-follower", leader % 3 + 1).await;
     sleep(Duration::from_secs(1)).await;
     cluster.pause(leader);
+    let meanwhile = cluster.wait_for_leader().await;
+    assert_ne!(meanwhile, leader);
     sleep(TTL * 3).await;
     // It wakes up with leases that look as if they had run out, and as the leader that it was.
     cluster.resume(leader);
