@@ -6,5 +6,6 @@
 pub mod api;
 pub mod config;
 pub mod exit;
+pub mod process;
 pub mod serve;
 pub mod token;

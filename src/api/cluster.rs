@@ -44,11 +44,18 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Response, Failure> {
     if api.member().leadership().leader.is_none() {
         return Err(Failure::new(ErrorCode::NoLeader, "no leader is known"));
     }
+    if !api.member().is_ready() {
+        return Err(not_caught_up());
+    }
     match tokio::time::timeout(READY_WITHIN, api.member().read_barrier()).await {
         Ok(Ok(())) => Ok(answer::ok(Probe { status: "ready" })),
         Ok(Err(e)) => Err(e.into()),
-        Err(_) => Err(Failure::new(ErrorCode::NotReady, "the member has not caught up with the leader yet")),
+        Err(_) => Err(not_caught_up()),
     }
+}
+
+fn not_caught_up() -> Failure {
+    Failure::new(ErrorCode::NotReady, "the member has not caught up with the leader yet")
 }
 
 /// Metrics for Prometheus.

@@ -12,7 +12,6 @@ mod error;
 mod feed;
 mod gate;
 mod heartbeat;
-mod leadership;
 mod metrics;
 mod namespace;
 mod node;
@@ -24,8 +23,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use kenger_cluster::{Leadership, Member};
-use tokio::sync::watch as channel;
+use kenger_cluster::Member;
 use tokio_util::sync::CancellationToken;
 
 use crate::token::Token;
@@ -55,18 +53,16 @@ struct Shared {
     config: ApiConfig,
     gates: Gates,
     metrics: Metrics,
-    leadership: channel::Receiver<Leadership>,
     stopping: CancellationToken,
 }
 
 impl Api {
-    /// The API of `member`. Call it within a tokio runtime; when `stopping` is cancelled, the member
-    /// is not ready any more and streams end.
+    /// The API of `member`. When `stopping` is cancelled, the member is not ready any more and streams
+    /// end.
     pub fn new(member: Member, config: ApiConfig, stopping: CancellationToken) -> Self {
-        let leadership = leadership::follow(member.clone(), stopping.clone());
         let gates = Gates::new();
         let metrics = Metrics::new(member.clone(), gates.watchers());
-        Self(Arc::new(Shared { member, config, gates, metrics, leadership, stopping }))
+        Self(Arc::new(Shared { member, config, gates, metrics, stopping }))
     }
 
     fn member(&self) -> &Member {
@@ -83,10 +79,6 @@ impl Api {
 
     fn metrics(&self) -> &Metrics {
         &self.0.metrics
-    }
-
-    fn leadership(&self) -> channel::Receiver<Leadership> {
-        self.0.leadership.clone()
     }
 
     fn stopping(&self) -> &CancellationToken {

@@ -89,7 +89,7 @@ pub(super) async fn watch(
     let subscription = api.member().subscribe(after, filter);
     let stream = Stream {
         cluster_id,
-        leadership: api.leadership(),
+        leadership: api.member().leadership_changes(),
         subscription,
         terms,
         progress: Progress::Begin,
@@ -277,7 +277,7 @@ impl Stream {
 async fn broken(api: &Api, leadership: &mut channel::Receiver<Leadership>, terms: Terms) -> &'static str {
     let lost = async {
         if leadership.wait_for(|now| !terms.are_met(now)).await.is_err() {
-            // Nobody follows the leadership any more: the member is stopping, which is told below.
+            // The member has ended; so does the feed.
             std::future::pending::<()>().await;
         }
     };

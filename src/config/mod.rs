@@ -66,6 +66,38 @@ pub struct LogConfig {
     pub filter: String,
 }
 
+/// The same, for roles that have their other settings elsewhere.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogArgs {
+    /// text for people or json for programs; on standard error
+    #[arg(long, env = "KENGER_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    log_format: String,
+    /// error, warn, info, debug or trace; or by part: info,kenger_gateway=debug
+    #[arg(long, env = "KENGER_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+}
+
+impl LogArgs {
+    /// Checks both.
+    ///
+    /// # Errors
+    /// What is wrong, by name.
+    pub fn load(&self) -> Result<LogConfig, ConfigErrors> {
+        let format = validate::LOG_FORMATS.iter().find(|(name, _)| *name == self.log_format);
+        let filter = validate::log_filter(&self.log_level);
+        match (format, filter) {
+            (Some((_, format)), Ok(filter)) => Ok(LogConfig { format: *format, filter }),
+            (format, filter) => {
+                let format = format
+                    .is_none()
+                    .then(|| format!("log_format: {:?} is not one of text, json", self.log_format));
+                let filter = filter.err().map(|e| format!("log_level: {e}"));
+                Err(ConfigErrors(format.into_iter().chain(filter).collect()))
+            }
+        }
+    }
+}
+
 /// Which form log lines have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

@@ -313,15 +313,17 @@ fn api(
 }
 
 fn log(settings: &Settings, problems: &mut Problems) -> Option<LogConfig> {
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let format = problems.choice(&settings.log_format, &formats);
+    let format = problems.choice(&settings.log_format, &LOG_FORMATS);
     let filter = problems.value(&settings.log_level, log_filter);
     Some(LogConfig { format: format?, filter: filter? })
 }
 
+/// Names of the forms that log lines can have.
+pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
 /// The filter's own parser takes a misspelt level for the name of a module, so levels are checked
 /// here.
-fn log_filter(text: &str) -> Result<String, String> {
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     for directive in text.split(',').map(str::trim) {
         let (target, level) = directive.split_once('=').unwrap_or(("kenger", directive));

@@ -29,9 +29,7 @@ fn cases<'a>(file: &'a Value, key: &str) -> &'a [Value] {
 fn check_shape(found: &Value, expected: &Value, at: &str) {
     match (found, expected) {
         (Value::Null, _) | (_, Value::Null) => {}
-        (Value::Object(found), Value::Object(expected)) if at.ends_with(".metadata") => {
-            assert_eq!(found.is_empty(), expected.is_empty(), "{at}");
-        }
+        (Value::Object(_), Value::Object(_)) if at.ends_with(".metadata") => {}
         (Value::Object(found), Value::Object(expected)) => {
             let keys = |object: &serde_json::Map<String, Value>| object.keys().cloned().collect::<Vec<_>>();
             assert_eq!(keys(found), keys(expected), "{at}");
@@ -146,6 +144,14 @@ async fn every_change_of_a_node_is_answered_as_in_its_example() {
             changed.data();
             if case.get("response").is_some() {
                 check_shape(&changed.json, &case["response"], &format!("{name}: {}", case["name"]));
+                for (key, asked) in
+                    case["request"].as_object().unwrap().iter().filter(|(key, _)| *key != "id")
+                {
+                    if let Some(found) = changed.data().get(key).filter(|_| !asked.is_null()) {
+                        // A batch of heartbeats asks for nodes and is answered with outcomes.
+                        assert!(found == asked || key == "nodes", "{name}: {key} of {case}: {found}");
+                    }
+                }
             }
             server.post("/api/upstream/namespace/delete", json!({"name": "web"})).await;
         }

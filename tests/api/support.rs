@@ -18,13 +18,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Whatever is waited for comes within this time, or the test has failed.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The token that may do everything.
-pub const ADMIN: &str = "admin-token";
+pub(crate) const ADMIN: &str = "admin-token";
 
 /// A token with a role, for some namespaces; its text is its name.
-pub fn token(text: &str, role: Role, namespaces: &[&str]) -> Arc<Token> {
+pub(crate) fn token(text: &str, role: Role, namespaces: &[&str]) -> Arc<Token> {
     Arc::new(Token {
         name: text.to_owned(),
         role,
@@ -34,12 +34,12 @@ pub fn token(text: &str, role: Role, namespaces: &[&str]) -> Arc<Token> {
 }
 
 /// What a test wants to be otherwise.
-pub struct Options {
-    pub tokens: Vec<Arc<Token>>,
-    pub auto_create_namespace: bool,
-    pub metrics_without_token: bool,
-    pub lease: LeaseTimes,
-    pub feed_ring_revisions: usize,
+pub(crate) struct Options {
+    pub(crate) tokens: Vec<Arc<Token>>,
+    pub(crate) auto_create_namespace: bool,
+    pub(crate) metrics_without_token: bool,
+    pub(crate) lease: LeaseTimes,
+    pub(crate) feed_ring_revisions: usize,
 }
 
 impl Default for Options {
@@ -55,17 +55,17 @@ impl Default for Options {
 }
 
 /// A member that serves.
-pub struct Server {
-    pub member: Member,
-    pub address: SocketAddr,
-    pub stop: CancellationToken,
+pub(crate) struct Server {
+    pub(crate) member: Member,
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
     client: reqwest::Client,
     _data_dir: TempDir,
 }
 
 /// Starts this many members of one cluster and waits until each has a leader and has caught up.
-pub async fn cluster(members: usize, options: Options) -> Vec<Server> {
+pub(crate) async fn cluster(members: usize, options: Options) -> Vec<Server> {
     let mut sockets = Vec::new();
     for _ in 0..members {
         let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -88,7 +88,8 @@ pub async fn cluster(members: usize, options: Options) -> Vec<Server> {
             data_dir: data_dir.path().to_owned(),
             store: StoreKind::Sled,
             peer_secret: b"a secret of the test's".to_vec(),
-            timing: Timing::default(),
+            // Requests without a leader fail soon.
+            timing: Timing { leader_wait: Duration::from_millis(500), ..Timing::default() },
             compaction: Compaction::default(),
             lease: options.lease,
             feed_ring_revisions: options.feed_ring_revisions,
@@ -109,12 +110,12 @@ pub async fn cluster(members: usize, options: Options) -> Vec<Server> {
 }
 
 /// Starts a cluster of one.
-pub async fn one(options: Options) -> Server {
+pub(crate) async fn one(options: Options) -> Server {
     cluster(1, options).await.remove(0)
 }
 
 /// Waits until something is so.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let waiting = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -125,26 +126,26 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut()
 
 /// What a member answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
     /// Null if the body is not JSON.
-    pub json: Value,
+    pub(crate) json: Value,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    pub fn data(&self) -> &Value {
+    pub(crate) fn data(&self) -> &Value {
         assert_eq!((self.status, &self.json["code"]), (200, &Value::from(0)), "{}", self.text);
         &self.json["data"]
     }
 
     /// The error's code, after checking that it is a complete envelope.
-    pub fn error(&self) -> &str {
+    pub(crate) fn error(&self) -> &str {
         assert_eq!(self.json["code"], self.status, "{}", self.text);
         assert_eq!(self.json["data"], Value::Null);
         assert!(self.json.as_object().unwrap().contains_key("data"), "{}", self.text);
@@ -152,7 +153,7 @@ impl Answer {
         self.json["error"].as_str().unwrap()
     }
 
-    pub fn field(&self) -> &str {
+    pub(crate) fn field(&self) -> &str {
         assert_eq!((self.status, self.error()), (400, "invalid_argument"), "{}", self.text);
         self.json["field"].as_str().unwrap_or_else(|| panic!("no field: {}", self.text))
     }
@@ -179,25 +180,25 @@ impl Server {
     }
 
     /// A request without a token.
-    pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.address))
     }
 
     /// A request with the token that may do everything.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, path).bearer_auth(ADMIN)
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         answer(self.request(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         answer(self.request(Method::POST, path).json(&body)).await
     }
 
     /// Ends the API as `kenger serve` does, then the member.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         let serving = self.serving.take().unwrap();
         tokio::time::timeout(SOON, serving).await.expect("the API ends").unwrap();
@@ -205,7 +206,7 @@ impl Server {
     }
 }
 
-pub async fn answer(request: RequestBuilder) -> Answer {
+pub(crate) async fn answer(request: RequestBuilder) -> Answer {
     let response = request.timeout(SOON).send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
@@ -213,7 +214,7 @@ pub async fn answer(request: RequestBuilder) -> Answer {
     Answer { status, headers, text, json }
 }
 
-pub mod events {
+pub(crate) mod events {
     //! Server-sent events, read as a browser would.
 
     use std::collections::VecDeque;
@@ -224,20 +225,20 @@ pub mod events {
     use super::SOON;
 
     #[derive(Debug, Clone, PartialEq)]
-    pub struct Event {
-        pub name: String,
-        pub id: Option<u64>,
-        pub data: Value,
+    pub(crate) struct Event {
+        pub(crate) name: String,
+        pub(crate) id: Option<u64>,
+        pub(crate) data: Value,
     }
 
-    pub struct Events {
+    pub(crate) struct Events {
         response: Response,
         buffer: Vec<u8>,
         ready: VecDeque<Event>,
     }
 
     impl Events {
-        pub async fn open(request: RequestBuilder) -> Self {
+        pub(crate) async fn open(request: RequestBuilder) -> Self {
             let response = request.send().await.unwrap();
             assert_eq!(response.status(), 200);
             assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -245,12 +246,12 @@ pub mod events {
         }
 
         /// The next event; `None` at the end of the stream.
-        pub async fn next(&mut self) -> Option<Event> {
+        pub(crate) async fn next(&mut self) -> Option<Event> {
             tokio::time::timeout(SOON, self.read()).await.expect("an event or the end")
         }
 
         /// The next event, which has this name.
-        pub async fn expect(&mut self, name: &str) -> Event {
+        pub(crate) async fn expect(&mut self, name: &str) -> Event {
             let event = self.next().await.unwrap_or_else(|| panic!("the stream ended, without {name}"));
             assert_eq!(event.name, name, "{event:?}");
             event
