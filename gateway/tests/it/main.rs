@@ -1,0 +1,15 @@
+//! The gateway over real sockets: small services and a fake registry in this process, a gateway with
+//! its own threads between them. Every port is 0 and every wait has a bound.
+
+mod support;
+
+mod admin;
+mod discovery;
+mod failures;
+mod health;
+mod lifecycle;
+mod proxying;
+mod retries;
+mod routing;
+mod smuggling;
+mod tunnels;
