@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::env::Env;
 use crate::error::StartError;
+use crate::failure::Failure;
 use crate::identity::LocalIdentity;
 use crate::raft::Raft;
 use crate::raft::types::MemberNode;
@@ -41,13 +42,20 @@ pub(crate) struct Bootstrap {
 }
 
 impl Bootstrap {
+    /// Runs; a member whose start went wrong cannot go on.
+    pub(crate) async fn report_to(self, failure: Arc<Failure>) {
+        if let Err(error) = self.run().await {
+            failure.report(&error.to_string());
+        }
+    }
+
     /// Starts the cluster if that is this member's part and has not been done. Waits for the others
     /// for as long as it takes.
     ///
     /// # Errors
     /// The cluster has been started already without this data directory, or the members do not hold
     /// the same list: somebody has to look at it.
-    pub(crate) async fn run(self) -> Result<(), StartError> {
+    async fn run(self) -> Result<(), StartError> {
         if self.members.first().map(|member| member.id) != Some(self.identity.member()) {
             return Ok(());
         }

@@ -9,9 +9,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::Rng;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -110,7 +111,7 @@ impl Network for Tcp {
     fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<BoxStream>> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
+            tune(&stream)?;
             Ok(Box::new(stream) as BoxStream)
         })
     }
@@ -120,10 +121,30 @@ impl Listener for TcpListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
         Box::pin(async move {
             let (stream, address) = TcpListener::accept(self).await?;
-            stream.set_nodelay(true)?;
+            tune(&stream)?;
             Ok((Box::new(stream) as BoxStream, address))
         })
     }
+}
+
+/// Silence after which the system asks whether the other machine is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
+
+/// How often it asks again.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long what was sent may stay unacknowledged by the other machine.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
+
+/// Small messages go out at once, and a machine that is gone without a word is noticed.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    Ok(())
 }
 
 struct SystemClock;

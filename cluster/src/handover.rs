@@ -8,25 +8,34 @@ use openraft::{Instant, ServerState};
 use tokio::time::timeout;
 
 use crate::config::Timing;
+use crate::leadership::peer_address;
 use crate::raft::Raft;
 use crate::raft::types::Metrics;
+use crate::transport::{Peers, Purpose, Request};
 
 /// How many members are asked to take over, one after the other.
 const TRIES: usize = 2;
 
+/// How long a member may take to say that it is there to take over.
+const ASK_TIMEOUT: Duration = Duration::from_millis(300);
+
 /// Gives the lead to the other voter that is furthest, and waits until this member leads no more;
 /// `false` if nobody took over in time. Does nothing on a follower or a single member.
-pub(crate) async fn hand_over(raft: &Raft, timing: &Timing) -> bool {
+pub(crate) async fn hand_over(raft: &Raft, peers: &Peers, timing: &Timing) -> bool {
     let mut metrics = raft.metrics();
-    let candidates = candidates(&metrics.borrow_and_update(), timing.election_timeout_min);
-    if candidates.is_empty() {
-        return metrics.borrow_watched().state != ServerState::Leader;
+    let seen = metrics.borrow_and_update().clone();
+    if seen.state != ServerState::Leader {
+        return true;
     }
-    for candidate in candidates.into_iter().take(TRIES) {
+    for candidate in candidates(&seen, timing.election_timeout_min).into_iter().take(TRIES) {
+        // Raft sends no heartbeats while it hands over: no time for a member that stops, too.
+        if !is_there(candidate, &seen, peers).await {
+            continue;
+        }
+        tracing::info!(to = candidate, "handing over the lead");
         if raft.trigger().transfer_leader(candidate).await.is_err() {
             return false;
         }
-        tracing::info!(to = candidate, "handing over the lead");
         let given_up = async {
             while metrics.borrow_and_update().state == ServerState::Leader {
                 if metrics.changed().await.is_err() {
@@ -38,7 +47,14 @@ pub(crate) async fn hand_over(raft: &Raft, timing: &Timing) -> bool {
             return true;
         }
     }
-    false
+    seen.membership_config.membership().voter_ids().count() == 1
+}
+
+/// A member that is stopping refuses to tell.
+async fn is_there(candidate: u64, metrics: &Metrics, peers: &Peers) -> bool {
+    let Some(node) = metrics.membership_config.membership().get_node(&candidate) else { return false };
+    let address = peer_address(candidate, node);
+    peers.call(&address, Purpose::Client, &Request::Status, ASK_TIMEOUT).await.is_ok()
 }
 
 /// The other voters that have answered lately, the one with the longest log first. Empty if this

@@ -232,7 +232,7 @@ impl Inner {
         self.observer.step_down();
         self.keeper.pause();
         let _ = timeout(DRAIN_BEFORE_HANDOVER, self.proposer.drained()).await;
-        if !hand_over(&self.raft, &self.config.timing).await {
+        if !hand_over(&self.raft, &self.peers, &self.config.timing).await {
             tracing::warn!("nobody took over the lead; the others will elect a leader");
         }
         let _ = timeout(self.config.timing.commit_timeout, self.proposer.drained()).await;
@@ -285,5 +285,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.stopping.cancel();
         self.stop.cancel();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let raft = self.raft.clone();
+            runtime.spawn(async move { raft.shutdown().await });
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! What this member does for the others: lets them in, and answers what they ask.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use kenger_state::Command;
@@ -10,6 +9,7 @@ use openraft::Snapshot;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::env::Env;
 use crate::failure::Failure;
@@ -24,8 +24,8 @@ use crate::reader::Reader;
 use crate::status::Reporter;
 use crate::storage::{SnapshotReceiver, Snapshots};
 use crate::transport::{
-    Admission, BoxAnswer, Hello, PeerIdentity, ProbeAnswer, ProbeMember, Purpose, Request, Response, Service,
-    SnapshotChunk, SnapshotHead,
+    Admission, BoxAnswer, BoxDecision, Hello, PeerIdentity, ProbeAnswer, ProbeMember, Purpose, Request,
+    Response, Service, SnapshotChunk, SnapshotHead,
 };
 
 /// What the answers are made with.
@@ -42,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) snapshots: Snapshots,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) failure: Arc<Failure>,
+    /// This member is about to leave once it is cancelled.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// Serves the other members.
@@ -52,10 +54,7 @@ impl Admission for PeerService {
         self.0.identity.peer_identity()
     }
 
-    fn admit<'a>(
-        &'a self,
-        hello: &'a Hello,
-    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn Service>, String>> + Send + 'a>> {
+    fn admit<'a>(&'a self, hello: &'a Hello) -> BoxDecision<'a> {
         Box::pin(async move {
             self.0.check_ends(hello)?;
             if hello.purpose != Purpose::Probe {
@@ -154,7 +153,7 @@ impl Parts {
     }
 
     async fn append(&self, append: AppendEntriesRequest<TypeConfig>) -> Response {
-        let (vote, at) = (append.vote.clone(), self.env.now());
+        let (vote, at) = (append.vote, self.env.now());
         self.contact.arrived(&vote, at);
         match self.raft.append_entries(append).await {
             Ok(response) => {
@@ -222,6 +221,9 @@ impl Service for Session {
                 let heard = parts.keeper.last_heard(&FeedFilter::namespaces(namespaces));
                 Response::LastHeard(heard.map(|heard| heard.into_iter().collect()))
             }),
+            Request::Status if parts.stopping.is_cancelled() => {
+                answer(async { Response::Refused("the member is stopping".to_owned()) })
+            }
             Request::Status => answer(async move { Response::Status(parts.reporter.report().await) }),
         }
     }
@@ -276,7 +278,7 @@ async fn finish_snapshot(parts: &Parts, snapshot: &Mutex<Option<Incoming>>) -> R
         Ok(file) => file,
         Err(error) => return Response::Refused(format!("the snapshot is of no use: {error}")),
     };
-    let (vote, at) = (head.vote.clone(), parts.env.now());
+    let (vote, at) = (head.vote, parts.env.now());
     let snapshot = Snapshot { meta: head.meta, snapshot: file };
     match parts.raft.install_full_snapshot(head.vote, snapshot).await {
         Ok(response) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kenger_state::State;
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::Fatal;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +22,9 @@ use crate::lease::{Book, Keeper};
 use crate::lease_link::LeaseLink;
 use crate::proposer::{Proposer, ProposerParts};
 use crate::publisher::Publisher;
-use crate::raft::machine::Machine;
+use crate::raft::machine::{Machine, MachineStats, StateHandle};
 use crate::raft::network::Network;
+use crate::raft::types::TypeConfig;
 use crate::raft::{Raft, seeded};
 use crate::reader::{Reader, ReaderParts};
 use crate::service::{Parts, PeerService};
@@ -41,78 +43,57 @@ pub(super) async fn start(
     listener: Box<dyn Listener>,
 ) -> Result<Inner, StartError> {
     let members = member_list(&config)?;
+    if config.peer_secret.is_empty() {
+        return Err(StartError::Identity(
+            "the peer secret is empty; give all members the same random one".into(),
+        ));
+    }
     let raft_config = raft::config::config(&config.timing, &config.compaction)?;
     let book = Arc::new(Book::new(env.clone(), config.lease, Arc::new(State::default())));
     let hub = Arc::new(Hub::new(Arc::new(State::default()), config.feed_ring_revisions));
     let publisher = Publisher { book: Arc::clone(&book), hub: Arc::clone(&hub) };
-    let durable = open(config.clone(), env.clone(), publisher).await?;
-    let Durable { identity, opened, machine } = durable;
+    let Durable { identity, opened, machine } = open(config.clone(), env.clone(), publisher).await?;
     let Opened { log_store, snapshots, stats: storage_stats, failure: store_failure, closer } = opened;
-
-    let (stop, stopping) = (CancellationToken::new(), CancellationToken::new());
     let (state, machine_stats) = (machine.state(), machine.stats());
+
+    let stop = CancellationToken::new();
     let peers = Peers::new(env.clone(), &config.peer_secret, Arc::clone(&identity), stop.clone());
     let network = Network::new(env.clone(), peers.clone());
-    let seed = env.random_u64();
-    let raft = seeded(seed, async {
+    let raft = seeded(env.random_u64(), async {
         let raft = Raft::build(config.id.0, raft_config, network, log_store, machine).await?;
         raft.run();
         // Answered by Raft's own task: its metrics are told from here on.
         raft.is_initialized().await?;
-        Ok(raft)
+        Ok::<Raft, Fatal<TypeConfig>>(raft)
     });
-    let raft: Raft =
-        raft.await.map_err(|error: openraft::errors::Fatal<_>| StartError::Raft(error.to_string()))?;
+    let raft = raft.await.map_err(|error| StartError::Raft(error.to_string()))?;
     check_own_incarnation(&raft, &identity)?;
 
     let contact = Arc::new(Contact::default());
     let observer = Observer::new(config.id, env.clone(), config.timing, &raft, Arc::clone(&contact));
     let changes = Arc::new(LeadershipChanges::new(observer.leadership()));
-    let proposer = Arc::new(Proposer::new(ProposerParts {
-        env: env.clone(),
-        timing: config.timing,
-        raft: raft.clone(),
-        observer: observer.clone(),
-        peers: peers.clone(),
-        changes: changes.subscribe(),
-        stopping: stopping.clone(),
-    }));
-    let reader = Arc::new(Reader::start(ReaderParts {
-        env: env.clone(),
-        timing: config.timing,
-        raft: raft.clone(),
-        observer: observer.clone(),
-        peers: peers.clone(),
-        changes: changes.subscribe(),
-        stopping: stopping.clone(),
-    }));
-    let keeper = Arc::new(Keeper::start(
-        book,
-        Arc::new(LeaseLink {
-            env: env.clone(),
-            timing: config.timing,
-            observer: observer.clone(),
-            changes: Arc::clone(&changes),
-            proposer: Arc::clone(&proposer),
-            peers: peers.clone(),
-        }),
-    ));
-    let reporter = Arc::new(Reporter {
-        env: env.clone(),
-        identity: Arc::clone(&identity),
-        observer: observer.clone(),
-        state: state.clone(),
-        peers: peers.clone(),
-        data_dir: config.data_dir.clone(),
-        started: env.now(),
-        members: members.clone(),
-    });
+    let base = Base {
+        config,
+        env,
+        members,
+        identity,
+        raft,
+        observer,
+        changes,
+        peers,
+        stopping: stop.child_token(),
+        stop,
+    };
+    let proposer = base.proposer();
+    let reader = base.reader();
+    let keeper = base.keeper(book, &proposer);
+    let reporter = base.reporter(state.clone());
     let failure = Arc::new(Failure::none());
     let service = PeerService(Arc::new(Parts {
-        env: env.clone(),
-        identity: Arc::clone(&identity),
-        members: members.clone(),
-        raft: raft.clone(),
+        env: base.env.clone(),
+        identity: Arc::clone(&base.identity),
+        members: base.members.clone(),
+        raft: base.raft.clone(),
         contact,
         proposer: Arc::clone(&proposer),
         reader: Arc::clone(&reader),
@@ -120,35 +101,17 @@ pub(super) async fn start(
         snapshots,
         reporter: Arc::clone(&reporter),
         failure: Arc::clone(&failure),
+        stopping: base.stopping.clone(),
     }));
-    let server = Server::new(env.clone(), &config.peer_secret, Arc::new(service), stop.clone());
-    tokio::spawn(server.run(listener));
-    tokio::spawn(observer.clone().recover(stop.clone()));
-    tokio::spawn(observer.clone().watch(Arc::clone(&changes), stop.clone()));
-    tokio::spawn(compaction::run(
-        env.clone(),
-        config.compaction,
-        raft.clone(),
-        Arc::clone(&machine_stats),
-        stop.clone(),
+    base.spawn_tasks(service, listener, Arc::clone(&machine_stats));
+    tokio::spawn(watch_for_failure(
+        base.raft.clone(),
+        store_failure,
+        Arc::clone(&failure),
+        base.stop.clone(),
     ));
-    tokio::spawn(watch_for_failure(raft.clone(), store_failure, Arc::clone(&failure), stop.clone()));
-    let bootstrap = Bootstrap {
-        env: env.clone(),
-        identity: Arc::clone(&identity),
-        members,
-        raft: raft.clone(),
-        peers: peers.clone(),
-        stop: stop.clone(),
-    };
-    tokio::spawn({
-        let failure = Arc::clone(&failure);
-        async move {
-            if let Err(error) = bootstrap.run().await {
-                failure.report(&error.to_string());
-            }
-        }
-    });
+    tokio::spawn(base.bootstrap().report_to(Arc::clone(&failure)));
+    let Base { config, env, identity, raft, observer, changes, peers, stopping, stop, .. } = base;
     Ok(Inner {
         config,
         env,
@@ -171,6 +134,99 @@ pub(super) async fn start(
         stop,
         stopped: OnceCell::new(),
     })
+}
+
+/// What everything else of a member is built on.
+struct Base {
+    config: MemberConfig,
+    env: Env,
+    members: Vec<ProbeMember>,
+    identity: Arc<LocalIdentity>,
+    raft: Raft,
+    observer: Observer,
+    changes: Arc<LeadershipChanges>,
+    peers: Peers,
+    stopping: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl Base {
+    fn proposer(&self) -> Arc<Proposer> {
+        Arc::new(Proposer::new(ProposerParts {
+            env: self.env.clone(),
+            timing: self.config.timing,
+            raft: self.raft.clone(),
+            observer: self.observer.clone(),
+            peers: self.peers.clone(),
+            changes: self.changes.subscribe(),
+            stopping: self.stopping.clone(),
+        }))
+    }
+
+    fn reader(&self) -> Arc<Reader> {
+        Arc::new(Reader::start(ReaderParts {
+            env: self.env.clone(),
+            timing: self.config.timing,
+            raft: self.raft.clone(),
+            observer: self.observer.clone(),
+            peers: self.peers.clone(),
+            changes: self.changes.subscribe(),
+            stopping: self.stopping.clone(),
+        }))
+    }
+
+    fn keeper(&self, book: Arc<Book>, proposer: &Arc<Proposer>) -> Arc<Keeper> {
+        let link = LeaseLink {
+            env: self.env.clone(),
+            timing: self.config.timing,
+            observer: self.observer.clone(),
+            changes: Arc::clone(&self.changes),
+            proposer: Arc::clone(proposer),
+            peers: self.peers.clone(),
+        };
+        Arc::new(Keeper::start(book, Arc::new(link)))
+    }
+
+    fn reporter(&self, state: StateHandle) -> Arc<Reporter> {
+        Arc::new(Reporter {
+            env: self.env.clone(),
+            identity: Arc::clone(&self.identity),
+            observer: self.observer.clone(),
+            state,
+            peers: self.peers.clone(),
+            data_dir: self.config.data_dir.clone(),
+            started: self.env.now(),
+            members: self.members.clone(),
+        })
+    }
+
+    fn bootstrap(&self) -> Bootstrap {
+        Bootstrap {
+            env: self.env.clone(),
+            identity: Arc::clone(&self.identity),
+            members: self.members.clone(),
+            raft: self.raft.clone(),
+            peers: self.peers.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Everything that goes on in the background until the member stops.
+    fn spawn_tasks(&self, service: PeerService, listener: Box<dyn Listener>, machine: Arc<MachineStats>) {
+        let server =
+            Server::new(self.env.clone(), &self.config.peer_secret, Arc::new(service), self.stop.clone());
+        tokio::spawn(server.run(listener));
+        tokio::spawn(self.observer.clone().recover(self.stop.clone()));
+        tokio::spawn(self.observer.clone().watch(Arc::clone(&self.changes), self.stop.clone()));
+        let compaction = self.config.compaction;
+        tokio::spawn(compaction::run(
+            self.env.clone(),
+            compaction,
+            self.raft.clone(),
+            machine,
+            self.stop.clone(),
+        ));
+    }
 }
 
 /// The static list by id, if it makes sense.
@@ -248,7 +304,7 @@ async fn watch_for_failure(
             match state {
                 Ok(()) => {}
                 // Told to: no failure.
-                Err(openraft::errors::Fatal::Stopped) => return None,
+                Err(Fatal::Stopped) => return None,
                 Err(fatal) => return Some(format!("Raft: {fatal}")),
             }
             if metrics.changed().await.is_err() {

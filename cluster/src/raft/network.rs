@@ -88,9 +88,9 @@ impl RaftPeer {
         limit: Duration,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         let asked = request.name();
-        match self.call(Purpose::Control, request, limit).await.map_err(rpc_error)? {
+        match self.call(Purpose::Control, request, limit).await? {
             Response::Vote(response) => Ok(response),
-            other => Err(rpc_error(mismatch(asked, &other))),
+            other => Err(mismatch(asked, &other).into()),
         }
     }
 
@@ -98,7 +98,7 @@ impl RaftPeer {
     async fn submit(&self, request: Append, in_flight: &mut VecDeque<Submitted>) -> Result<(), CallError> {
         let mut rest = vec![request];
         while let Some(append) = rest.pop() {
-            let range = (append.prev_log_id.clone(), last_log_id(&append));
+            let range = (append.prev_log_id, last_log_id(&append));
             let request = Request::Append(append);
             match self.peers.send(&self.address, self.appends_over, &request).await {
                 Ok(answer) => in_flight.push_back(Submitted {
@@ -161,9 +161,9 @@ impl RaftNetworkV2<TypeConfig> for RaftPeer {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
         let request = Request::Append(append);
-        match self.call(self.appends_over, request, option.soft_ttl()).await.map_err(rpc_error)? {
+        match self.call(self.appends_over, request, option.soft_ttl()).await? {
             Response::Append(response) => Ok(response),
-            other => Err(rpc_error(mismatch("append", &other))),
+            other => Err(mismatch("append", &other).into()),
         }
     }
 
@@ -209,7 +209,7 @@ impl RaftNetworkV2<TypeConfig> for RaftPeer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
             closed = cancel => Err(closed.into()),
-            sent = self.send_snapshot(vote, snapshot, option.soft_ttl()) => sent.map_err(|error| rpc_error(error).into()),
+            sent = self.send_snapshot(vote, snapshot, option.soft_ttl()) => sent.map_err(|error| RpcError::from(error).into()),
         }
     }
 
@@ -218,13 +218,9 @@ impl RaftNetworkV2<TypeConfig> for RaftPeer {
         request: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
-        match self
-            .call(Purpose::Control, Request::TransferLeader(request), option.soft_ttl())
-            .await
-            .map_err(rpc_error)?
-        {
+        match self.call(Purpose::Control, Request::TransferLeader(request), option.soft_ttl()).await? {
             Response::TransferLeader(response) => Ok(response),
-            other => Err(rpc_error(mismatch("transfer leader", &other))),
+            other => Err(mismatch("transfer leader", &other).into()),
         }
     }
 }
@@ -278,13 +274,13 @@ impl<S: Stream<Item = Append> + Unpin> Appends<'_, S> {
                 Step::Send(None) => self.input = None,
                 Step::Send(Some(append)) => {
                     if let Err(error) = self.peer.submit(append, &mut self.in_flight).await {
-                        return Some((Err(rpc_error(error)), None));
+                        return Some((Err(error.into()), None));
                     }
                 }
                 Step::Answered(answer) => {
                     let (prev, last) = self.in_flight.pop_front()?.range;
                     let result =
-                        answer.and_then(|response| matching(response, prev, last)).map_err(rpc_error);
+                        answer.and_then(|response| matching(response, prev, last)).map_err(RpcError::from);
                     let goes_on = matches!(&result, Ok(Ok(_)));
                     return Some((result, goes_on.then_some(self)));
                 }
@@ -322,7 +318,7 @@ fn matching(
 }
 
 fn last_log_id(append: &Append) -> Option<LogId> {
-    append.entries.last().map(|entry| entry.log_id.clone()).or_else(|| append.prev_log_id.clone())
+    append.entries.last().map(|entry| entry.log_id).or(append.prev_log_id)
 }
 
 /// Two appends that together are `append`; `None` if it has a single entry.
@@ -332,10 +328,10 @@ fn halves(mut append: Append) -> Option<(Append, Append)> {
         return None;
     }
     let second = Append {
-        vote: append.vote.clone(),
+        vote: append.vote,
         prev_log_id: last_log_id(&append),
         entries,
-        leader_commit: append.leader_commit.clone(),
+        leader_commit: append.leader_commit,
     };
     Some((append, second))
 }
@@ -344,11 +340,13 @@ fn mismatch(asked: &'static str, response: &Response) -> CallError {
     CallError::Mismatch { asked, answered: response.name() }
 }
 
-/// Whom nothing reached is left alone for a while; what was lost on the way is sent again at once.
-fn rpc_error(error: CallError) -> RpcError {
-    if error.nothing_happened() {
-        RPCError::Unreachable(Unreachable::new(&error))
-    } else {
-        RPCError::Network(NetworkError::new(&error))
+impl From<CallError> for RpcError {
+    /// Whom nothing reached is left alone for a while; what was lost on the way is sent again at once.
+    fn from(error: CallError) -> Self {
+        if error.nothing_happened() {
+            RPCError::Unreachable(Unreachable::new(&error))
+        } else {
+            RPCError::Network(NetworkError::new(&error))
+        }
     }
 }

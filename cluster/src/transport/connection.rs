@@ -203,7 +203,6 @@ impl Pending {
         Ok(PendingAnswer { id, receiver, pending: Arc::clone(self), _turn: turn })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "tokio's clock, which a simulation drives")]
     fn asked(&self) {
         self.lock().unanswered_since.get_or_insert_with(Instant::now);
     }

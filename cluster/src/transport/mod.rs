@@ -11,6 +11,8 @@ mod handshake;
 mod message;
 mod peers;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use connection::{CallError, PendingAnswer};
 pub(crate) use handshake::{Hello, PeerIdentity, Purpose};
@@ -18,4 +20,4 @@ pub(crate) use message::{
     MemberReport, ProbeAnswer, ProbeMember, Request, Response, SnapshotChunk, SnapshotHead,
 };
 pub(crate) use peers::{PeerAddress, Peers};
-pub(crate) use server::{Admission, BoxAnswer, Server, Service};
+pub(crate) use server::{Admission, BoxAnswer, BoxDecision, Server, Service};

@@ -203,7 +203,7 @@ impl Link {
     /// A refusal is somebody's mistake and worth a warning each time the pause has grown to its
     /// longest; an unreachable member is worth one line.
     fn report(&self, failures: u32, reason: &str, error: &io::Error) {
-        if error.kind() == io::ErrorKind::PermissionDenied && failures % 16 == 0 {
+        if error.kind() == io::ErrorKind::PermissionDenied && failures.is_multiple_of(16) {
             tracing::warn!(purpose = ?self.purpose, "no connection to {reason}");
         } else if failures == 0 {
             tracing::info!(purpose = ?self.purpose, "no connection to {reason}");

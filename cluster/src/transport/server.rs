@@ -22,7 +22,7 @@ use crate::env::{BoxStream, Env, Listener};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Most connections that have not proved yet who they are; further ones are closed at once.
-const HANDSHAKES_MAX: usize = 64;
+pub(super) const HANDSHAKES_MAX: usize = 64;
 
 /// Most connections of other members; each opens one for each purpose.
 const CONNECTIONS_MAX: usize = 256;
@@ -39,16 +39,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// An answer that is being worked out.
 pub(crate) type BoxAnswer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
+/// A decision that is being made: the service of the connection, or why there is none.
+pub(crate) type BoxDecision<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Service>, String>> + Send + 'a>>;
+
 /// Whoever serves the other members.
 pub(crate) trait Admission: Send + Sync + 'static {
     /// Who this member is, as it tells in handshakes.
     fn identity(&self) -> PeerIdentity;
 
     /// Decides about a member that has proved that it knows the secret. An `Err` is told to it.
-    fn admit<'a>(
-        &'a self,
-        hello: &'a Hello,
-    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn Service>, String>> + Send + 'a>>;
+    fn admit<'a>(&'a self, hello: &'a Hello) -> BoxDecision<'a>;
 }
 
 /// Serves one connection; dropped with it.

@@ -32,6 +32,24 @@ async fn the_order_in_which_members_start_does_not_matter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_interrupted_goes_on_with_the_cluster_id_that_was_chosen() {
+    let mut cluster = Cluster::configured(3, StoreKind::Redb);
+    cluster.start(1).await.unwrap();
+    cluster.stop(1).await;
+    // As if it had stopped between storing the cluster id and initializing Raft.
+    let path = cluster.config(1).data_dir.join("identity.json");
+    let mut identity: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    identity["cluster_id"] = "00112233445566778899aabbccddeeff".into();
+    fs::write(&path, serde_json::to_vec(&identity).unwrap()).unwrap();
+    cluster.start_all().await;
+    cluster.agreed().await;
+    for member in cluster.members() {
+        assert_eq!(member.cluster_id().unwrap().to_string(), "00112233445566778899aabbccddeeff");
+    }
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn different_member_lists_start_no_cluster_and_say_so() {
     let mut cluster = Cluster::configured(3, StoreKind::Redb);
     cluster.config(3).members[1].api = "192.0.2.77:5000".to_owned();

@@ -104,6 +104,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Configures members 1 to `size`, and starts none.
     pub(crate) fn configured(size: u64, store: StoreKind) -> Self {
+        // What the members say, for whoever wants to see it: RUST_LOG=info.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let directory = tempfile::tempdir().unwrap();
         let members: Vec<_> = (1..=size)
             .map(|id| StaticMember { id: MemberId(id), peer: name(id), api: format!("192.0.2.{id}:5000") })

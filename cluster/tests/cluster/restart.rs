@@ -1,11 +1,12 @@
 //! What survives a stop, and members that were away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kenger_cluster::StoreKind;
+use kenger_types::Metadata;
 
-use crate::harness::{Cluster, barrier, eventually, ports, surely_register};
+use crate::harness::{Cluster, barrier, eventually, ports, register_with, surely_register};
 
 async fn all_stop_and_come_back(store: StoreKind) {
     let mut cluster = Cluster::started(3, store).await;
@@ -68,8 +69,11 @@ async fn a_member_that_was_away_for_longer_than_the_log_is_kept_gets_a_snapshot(
     barrier(cluster.member(away)).await;
     let last = cluster.member(away).stats().last_log_index;
     cluster.stop(away).await;
+    // Large enough for a snapshot in several pieces.
+    let pairs: BTreeMap<_, _> = (0..32).map(|number| (format!("{number:064}"), "v".repeat(512))).collect();
+    let metadata = Metadata::try_from(pairs).unwrap();
     for port in 8_001..8_200 {
-        surely_register(cluster.member(leader), port).await;
+        cluster.member(leader).propose(register_with(port, metadata.clone())).await.unwrap();
     }
     eventually("the log is purged beyond what the member has", || {
         cluster.member(leader).stats().purged_index > last + 1

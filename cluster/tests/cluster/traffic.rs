@@ -73,6 +73,29 @@ async fn many_writes_through_all_members_at_once_are_all_there_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_barrier_at_one_member_sees_what_was_acknowledged_at_another() {
+    let mut cluster = Cluster::started(3, StoreKind::Redb).await;
+    let readers: Vec<_> = (0..3_u64)
+        .map(|place| {
+            let (writer, reader) =
+                (cluster.member(1 + place).clone(), cluster.member(1 + (place + 1) % 3).clone());
+            tokio::spawn(async move {
+                for round in 0..50_i64 {
+                    let port = 10_000 + 100 * i64::try_from(place).unwrap() + round;
+                    writer.propose(register(port)).await.unwrap();
+                    reader.read_barrier().await.unwrap();
+                    assert!(ports(&reader).contains(&u16::try_from(port).unwrap()), "round {round}");
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rejection_is_told_through_a_follower_as_it_is() {
     let mut cluster = Cluster::started(3, StoreKind::Redb).await;
     let leader = cluster.agreed().await;
