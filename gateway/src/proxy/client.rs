@@ -1,6 +1,6 @@
 //! One connection of a client: serves its requests one after another, then closes it with care.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -8,14 +8,13 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::Request;
 use http::header::TRANSFER_ENCODING;
+use http::{HeaderValue, Request, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +46,8 @@ pub(crate) struct ClientConnection {
     progress: Rc<Progress>,
     gate: Rc<SharedGate>,
     tunnel: RefCell<Option<oneshot::Receiver<RawConnection>>>,
+    /// The present request is HTTP/1.0: the end of the connection may be the end of its answer.
+    reads_until_end: Cell<bool>,
 }
 
 impl ClientConnection {
@@ -96,6 +97,7 @@ pub(crate) async fn serve(
         forwarded: Forwarded { trust: limits.forwarded, peer, port: listener.port.clone() },
         progress: Rc::new(Progress::new(worker.config.upstream.response_timeout)),
         tunnel: RefCell::default(),
+        reads_until_end: Cell::default(),
         worker,
         listener,
         gate,
@@ -105,6 +107,7 @@ pub(crate) async fn serve(
     let service = service_fn(move |request: Request<Incoming>| {
         let facts = context.gate.facts();
         context.gate.set_framing(framing(&request));
+        context.reads_until_end.set(request.version() < Version::HTTP_11);
         let context = Rc::clone(&context);
         async move { Ok::<_, Infallible>(handle(context, request, facts).await) }
     });
@@ -118,18 +121,17 @@ pub(crate) async fn serve(
         }
         Pin::new(&mut http).poll(cx)
     });
-    if let Err(error) = ended.await {
-        tracing::debug!(%error, "the connection to a client ended");
-    }
+    let ended = ended.await;
     let parts = http.into_parts();
+    let is_mid_request = parts.io.is_mid_request();
     let (stream, held) = parts.io.into_parts();
     let tunnel = client.tunnel.borrow_mut().take();
-    match tunnel {
-        None => linger(stream).await,
-        Some(raw) => {
+    match (ended, tunnel) {
+        (Ok(()), Some(raw)) => {
             let client_end = tunnel::End { stream, read_before: vec![parts.read_buf, held] };
             run_tunnel(&client, client_end, raw).await;
         }
+        (ended, _) => close(&client, stream, ended, is_mid_request).await,
     }
     client.counters().connections_closed.increment();
 }
@@ -169,6 +171,29 @@ async fn run_tunnel(
         tracing::debug!(%error, "a tunnel ended");
     }
     client.counters().tunnels_closed.increment();
+}
+
+/// Closes a connection so that the client can tell a whole answer from a torn one and loses neither.
+async fn close(
+    client: &ClientConnection,
+    mut stream: TcpStream,
+    ended: Result<(), hyper::Error>,
+    is_mid_request: bool,
+) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "the connection to a client ended");
+        if error.is_user() {
+            // The answer is torn. A client that reads until the end would take an orderly end for its
+            // end; a failure here means that the connection is gone already.
+            if client.reads_until_end.get() {
+                let _ = stream.set_zero_linger();
+            }
+            return;
+        }
+    }
+    if is_mid_request && stream.shutdown().await.is_ok() {
+        linger(stream).await;
+    }
 }
 
 /// Reads on for a while after our side was closed: closing a socket with unread bytes resets the

@@ -64,6 +64,11 @@ impl ClientIo {
         (self.stream, self.held.freeze())
     }
 
+    /// Whether the client is known to be sending more than was read.
+    pub(crate) fn is_mid_request(&self) -> bool {
+        !self.held.is_empty() || self.gate.gate.borrow().is_within_request()
+    }
+
     fn poll_held(&mut self, cx: &Context<'_>, buffer: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let offered = self.held.len().min(buffer.remaining());
         let admitted = self.gate.gate.borrow_mut().admit(&self.held[..offered]);

@@ -2,8 +2,8 @@
 //!
 //! Tried again is only what was not sent, or what may be repeated and has no body (see
 //! [`super::rules`]); on another node, within the budget, and never after the response began. The
-//! one exception is a kept connection that turns out to be closed: nothing was sent, so the same
-//! node is asked over a new connection, at no cost to the budget.
+//! one exception is a kept connection that turns out to be closed: that says nothing about the node,
+//! so the same one is asked once more over a new connection, at no cost to the budget.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -253,6 +253,12 @@ async fn send_to(
             }
             Err(SendError::Sent(failure)) => {
                 let copy = copy.filter(|_| failure == Failure::Disconnected);
+                // The node closed the idle connection at the very moment of its use, most likely.
+                if was_kept && let Some(copy) = copy {
+                    counters.retries[RetryReason::Stale.index()].increment();
+                    request = copy.into_request();
+                    continue;
+                }
                 let again = copy.map(|copy| (Box::new(copy.into_request()), RetryReason::Disconnected));
                 return Err((failure, again));
             }

@@ -164,7 +164,7 @@ impl Failure {
 /// Why a request was tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetryReason {
-    /// A kept connection had been closed; nothing was sent.
+    /// A kept connection had been closed: nothing was sent, or what may be repeated.
     Stale,
     /// No connection could be made; nothing was sent.
     Connect,

@@ -103,6 +103,11 @@ impl Gate {
         matches!(self.phase, Phase::Decide)
     }
 
+    /// Whether a request has begun to come in whose end has not been seen.
+    pub(crate) fn is_within_request(&self) -> bool {
+        !matches!(self.phase, Phase::Head(_))
+    }
+
     /// What the head that was handed on last holds.
     pub(crate) fn facts(&self) -> HeadFacts {
         match self.phase {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,9 +56,13 @@ fn connections_are_kept_on_both_sides() {
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     run(async {
-        let service =
-            Service::answering(|request| async move { Response::new(full(request.uri().path().to_owned())) })
-                .await;
+        let service = Service::answering(|request| async move {
+            let path = request.uri().path().to_owned();
+            // A service that leaves a body unread has to close its connection.
+            let _ = request.into_body().collect().await;
+            Response::new(full(path))
+        })
+        .await;
         let rig = Rig::start(vec![node(service.address, 1)]).await;
         let mut client = Raw::connect(rig.address).await;
         let mut all = String::new();
@@ -103,7 +107,9 @@ fn large_bodies_pass_both_ways() {
                 let head = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}\r\n\r\n");
                 writer.write_all(head.as_bytes()).await.unwrap();
                 if !is_chunked {
-                    return writer.write_all(&sent).await.unwrap();
+                    writer.write_all(&sent).await.unwrap();
+                    // Dropping it would close this direction, and with it the request.
+                    return writer;
                 }
                 for chunk in sent.chunks(70_001) {
                     writer.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).await.unwrap();
@@ -111,10 +117,11 @@ fn large_bodies_pass_both_ways() {
                     writer.write_all(b"\r\n").await.unwrap();
                 }
                 writer.write_all(b"0\r\n\r\n").await.unwrap();
+                writer
             });
             let mut received = Vec::new();
             reader.read_to_end(&mut received).await.unwrap();
-            sending.await.unwrap();
+            drop(sending.await.unwrap());
             let end = received.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
             let head = String::from_utf8_lossy(&received[..end]).into_owned();
             assert!(head.contains(&format!("x-was-chunked: {}", u8::from(is_chunked))), "{head}");
@@ -285,6 +292,26 @@ fn a_response_that_breaks_off_does_not_end_cleanly_for_the_client() {
 }
 
 #[test]
+fn a_torn_answer_without_a_length_is_a_reset_for_a_client_that_reads_until_the_end() {
+    run(async {
+        let service = Service::raw(|mut stream| async move {
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+                .await;
+        })
+        .await;
+        let rig = Rig::start(vec![node(service.address, 1)]).await;
+        let mut client = Raw::connect(rig.address).await;
+        client.send("GET / HTTP/1.0\r\n\r\n").await;
+        let mut all = Vec::new();
+        let error = client.stream.read_to_end(&mut all).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
 fn a_client_that_waits_for_100_continue_gets_it() {
     run(async {
         let service = Service::answering(|request| async move {
@@ -439,10 +466,14 @@ fn headers_beyond_the_limit_are_refused() {
 #[test]
 fn an_answer_before_the_end_of_the_body_reaches_the_client() {
     run(async {
-        let service = Service::answering(|_| async {
-            let mut response = Response::new(full("too much"));
-            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-            response
+        let service = Service::raw(|mut stream| async move {
+            let mut buffer = vec![0; 64 << 10];
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 413 Too Much\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                .await;
+            // As a careful service does: read on, or the answer may be lost to a reset.
+            while matches!(stream.read(&mut buffer).await, Ok(count) if count > 0) {}
         })
         .await;
         let rig = Rig::start(vec![node(service.address, 1)]).await;

@@ -155,7 +155,9 @@ pub(crate) fn channel(
 
 type FrameResult = Result<http_body::Frame<Bytes>, std::io::Error>;
 
-struct Frames(Box<dyn FnMut(&mut std::task::Context<'_>) -> std::task::Poll<Option<FrameResult>> + Send>);
+type PollFrame = dyn FnMut(&mut std::task::Context<'_>) -> std::task::Poll<Option<FrameResult>> + Send;
+
+struct Frames(Box<PollFrame>);
 
 impl http_body::Body for Frames {
     type Data = Bytes;
