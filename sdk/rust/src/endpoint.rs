@@ -38,7 +38,7 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = |why: &str| {
             Invalid(format!(
-                "{text:?} is not an endpoint like http://10.0.0.1:5000 or http://[::1]:5000: {why}"
+                "{text:?} is not an endpoint like http://192.0.2.1:5000 or http://[::1]:5000: {why}"
             ))
         };
         let rest = match text.split_once("://") {

@@ -10,12 +10,12 @@
 //! use kenger_sdk::types::{Metadata, Weight, api::NodeRegister};
 //!
 //! let client = Client::builder()
-//!     .endpoints(["http://10.0.0.1:5000", "http://10.0.0.2:5000", "http://10.0.0.3:5000"])
+//!     .endpoints(["http://192.0.2.1:5000", "http://192.0.2.2:5000", "http://192.0.2.3:5000"])
 //!     .token("…")
 //!     .build()?;
 //! let node = NodeRegister {
 //!     ns: "payments".parse()?,
-//!     host: "10.0.1.7".parse()?,
+//!     host: "192.0.2.17".parse()?,
 //!     port: 8080.try_into()?,
 //!     weight: Weight::default(),
 //!     health_path: None,

@@ -97,7 +97,7 @@ impl ClientBuilder {
         endpoints.retain(|endpoint| seen.insert(endpoint.clone()));
         if endpoints.is_empty() {
             return Err(Error::Config(
-                "a client needs at least one endpoint like http://10.0.0.1:5000".to_owned(),
+                "a client needs at least one endpoint like http://192.0.2.1:5000".to_owned(),
             ));
         }
         let http = reqwest::Client::builder()

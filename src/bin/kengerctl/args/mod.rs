@@ -18,10 +18,10 @@ pub(crate) use values::{Address, OrDefault};
 
 const EXAMPLES: &str = "\
 Examples:
-  export KENGER_ENDPOINTS=10.0.0.1:5000,10.0.0.2:5000,10.0.0.3:5000 KENGER_TOKEN=…
+  export KENGER_ENDPOINTS=192.0.2.1:5000,192.0.2.2:5000,192.0.2.3:5000 KENGER_TOKEN=…
   kengerctl cluster status
   kengerctl node list web
-  kengerctl node weight web 10.0.1.7:8080 10
+  kengerctl node weight web 192.0.2.17:8080 10
   kengerctl watch --ns web -o json | jq .
 ";
 

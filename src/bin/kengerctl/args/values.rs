@@ -16,7 +16,7 @@ impl FromStr for Address {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let example = "like 10.0.1.7:8080 or [fd00::7]:8080";
+        let example = "like 192.0.2.17:8080 or [fd00::7]:8080";
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(Invalid(format!("the port is missing; a node is named {example}")));
         };
@@ -75,14 +75,14 @@ mod tests {
 
     #[test]
     fn an_address_is_read_as_it_is_written() {
-        for text in ["10.0.1.7:8080", "[fd00::7]:8080", "web-1.example:1"] {
+        for text in ["192.0.2.17:8080", "[fd00::7]:8080", "web-1.example:1"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         for (text, why) in [
-            ("10.0.1.7", "port is missing"),
+            ("192.0.2.17", "port is missing"),
             ("fd00::7:8080", "brackets"),
-            ("[10.0.1.7]:8080", "brackets"),
-            ("10.0.1.7:0", "port"),
+            ("[192.0.2.17]:8080", "brackets"),
+            ("192.0.2.17:0", "port"),
             ("bad host:80", "host name"),
         ] {
             let Invalid(message) = text.parse::<Address>().unwrap_err();

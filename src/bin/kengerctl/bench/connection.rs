@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use kenger_sdk::Endpoint;
 use serde::Serialize;
@@ -55,7 +55,8 @@ impl Preparer {
 /// What an operation came to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Outcome {
-    Answered(StatusCode),
+    /// With this HTTP status.
+    Answered(u16),
     /// The connection could not be made, or broke, or no answer came.
     Broken(&'static str),
 }
@@ -101,7 +102,7 @@ impl Connection {
         let exchange = async {
             sender.ready().await?;
             let response = sender.send_request(request).await?;
-            let status = response.status();
+            let status = response.status().as_u16();
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
                 frame?;

@@ -140,7 +140,7 @@ async fn work(
             break;
         }
         match connection.send(request).await {
-            Outcome::Answered(status) if status.is_success() => {
+            Outcome::Answered(200..300) => {
                 part.latencies
                     .saturating_record(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
                 part.succeeded += 1;

@@ -1,23 +1,23 @@
 //! What the benchmarks register: nodes whose addresses are numbered.
 
+use std::net::Ipv4Addr;
+
 use kenger_types::api::{NodeAddress, NodeRegister};
 use kenger_types::{Host, Invalid, Metadata, NamespaceName, Port, Weight};
 
 use crate::failure::Failure;
 
-/// Ports of one host: each host has this many nodes.
-const NODES_PER_HOST: u32 = 50;
+/// Hosts of the network that RFC 2544 sets aside for benchmarks, 198.18/15.
+const HOSTS: u32 = 1 << 17;
+const FIRST_HOST: u32 = u32::from_be_bytes([198, 18, 0, 0]);
+/// The first port of each host; every number of 32 bits then has a host and a port.
 const FIRST_PORT: u32 = 20_000;
-/// 10.0.0.0/8 has this many hosts.
-const HOSTS_MAX: u32 = 1 << 24;
 
 /// The address of the `n`-th node. No node has the address of another.
 pub(super) fn address(ns: &NamespaceName, n: u32) -> Result<NodeAddress, Failure> {
     let invalid = |Invalid(why)| Failure::Other(why);
-    let host = (n / NODES_PER_HOST) % HOSTS_MAX;
-    let [_, a, b, c] = host.to_be_bytes();
-    let host: Host = format!("10.{a}.{b}.{c}").parse().map_err(invalid)?;
-    let port: Port = i64::from(FIRST_PORT + n % NODES_PER_HOST).try_into().map_err(invalid)?;
+    let host: Host = Ipv4Addr::from(FIRST_HOST + n % HOSTS).to_string().parse().map_err(invalid)?;
+    let port: Port = i64::from(FIRST_PORT + n / HOSTS).try_into().map_err(invalid)?;
     Ok(NodeAddress { ns: ns.clone(), host, port })
 }
 
@@ -51,8 +51,8 @@ mod tests {
     #[test]
     fn no_two_nodes_have_the_same_address() {
         let ns = "bench".parse().unwrap();
-        let all: std::collections::BTreeSet<_> = (0..100_000).map(|n| address(&ns, n).unwrap()).collect();
-        assert_eq!(all.len(), 100_000);
-        assert_eq!(address(&ns, 0).unwrap().host.as_str(), "10.0.0.0");
+        let some = (0..100_000).chain((0..64).map(|lane| lane * 67_108_864)).chain([u32::MAX]);
+        let all: std::collections::BTreeSet<_> = some.map(|n| address(&ns, n).unwrap()).collect();
+        assert_eq!(all.len(), 100_000 + 63 + 1);
     }
 }
