@@ -4,6 +4,8 @@
 //! [`Config`] of it or names every field that is wrong.
 
 mod settings;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::fmt;

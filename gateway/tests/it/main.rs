@@ -6,6 +6,7 @@
 mod support;
 
 mod admin;
+mod bodies;
 mod discovery;
 mod failures;
 mod health;
