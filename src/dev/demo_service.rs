@@ -13,13 +13,15 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use clap::Args;
+use kenger::config::LogArgs;
+use kenger::{exit, process};
 use kenger_sdk::{Client, KeepOptions, Phase, RegistrationStatus};
 use kenger_types::api::NodeRegister;
 use kenger_types::metadata::VERSION_KEY;
 use kenger_types::{Host, Metadata, NamespaceName, Port, Weight};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Where a registry's health checks look by default.
 const STATUS_PATH: &str = "/api/status";
@@ -56,19 +58,29 @@ pub(crate) struct DemoServiceArgs {
     /// The registry's token. Prefer the environment: other people on this machine can see arguments.
     #[arg(long, env = "KENGER_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Serves until SIGTERM or Ctrl-C.
 pub(crate) fn run(args: DemoServiceArgs) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(serve(args)));
-    match outcome {
-        Ok(()) => ExitCode::from(kenger::exit::OK),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(kenger::exit::SOFTWARE)
+    let log = match args.log.load() {
+        Ok(log) => log,
+        Err(errors) => {
+            eprintln!("kenger demo-service: {errors}");
+            return exit::USAGE.into();
         }
-    }
+    };
+    let serve_and_report = |stop: CancellationToken| async move {
+        match serve(args, stop).await {
+            Ok(()) => exit::OK,
+            Err(error) => {
+                tracing::error!("{error}");
+                exit::SOFTWARE
+            }
+        }
+    };
+    process::run(&log, serve_and_report).into()
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -79,9 +91,7 @@ struct Service {
     registration: watch::Receiver<RegistrationStatus>,
 }
 
-async fn serve(args: DemoServiceArgs) -> Result<(), Failure> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn serve(args: DemoServiceArgs, stop: CancellationToken) -> Result<(), Failure> {
     let listener = TcpListener::bind(args.listen).await?;
     let node = node(&args, listener.local_addr()?)?;
     let registration = client(&args)?.register_and_keep(node, KeepOptions::default());
@@ -92,22 +102,19 @@ async fn serve(args: DemoServiceArgs) -> Result<(), Failure> {
         .route(STATUS_PATH, get(|| async { "ok\n" }))
         .route("/ready", get(ready))
         .with_state(service);
-    let (stop, mut stopping) = watch::channel(false);
-    let server = axum::serve(listener, routes).with_graceful_shutdown(async move {
-        // The other end is dropped only when this function has ended, and the server with it.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    });
-    let server = tokio::spawn(server.into_future());
+    let drain = CancellationToken::new();
+    let server = axum::serve(listener, routes).with_graceful_shutdown(drain.clone().cancelled_owned());
+    let mut server = tokio::spawn(server.into_future());
 
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = stop.cancelled() => {}
+        ended = &mut server => return Ok(ended??),
     }
     if let Err(error) = registration.stop().await {
-        eprintln!("deregistering: {error}; the node goes offline when its time to live is over");
+        tracing::warn!(%error, "not deregistered; the node goes offline when its time to live is over");
     }
     tokio::time::sleep(LINGER).await;
-    stop.send_replace(true);
+    drain.cancel();
     tokio::time::timeout(DRAIN_TIMEOUT, server).await.map_or(Ok(()), |ended| Ok(ended??))
 }
 
