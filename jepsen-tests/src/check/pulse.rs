@@ -1,14 +1,16 @@
-//! A service that says that it is alive, as an SDK does: to any member that answers.
+//! A service that says that it is alive, as an SDK does: at a steady pace, to the next member if one
+//! does not answer. It is in no hurry after a failure, because not every client is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kenger_types::ErrorCode;
 use kenger_types::api::NodeAddress;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::harness::{Api, Outcome};
+use crate::harness::Api;
 
 /// A member that does not answer within this time is given up for the next one.
 const ANSWER_LIMIT: Duration = Duration::from_millis(600);
@@ -63,20 +65,18 @@ impl Drop for Pulse {
 async fn beat(apis: Vec<Api>, node: NodeAddress, every: Duration, stop: Arc<AtomicBool>) -> PulseReport {
     let mut report = PulseReport::default();
     let mut at = 0;
+    let mut beats = tokio::time::interval(every);
     while !stop.load(Ordering::Relaxed) {
-        match apis[at % apis.len()].heartbeat(&node).await {
-            Outcome::Acknowledged(_) => {
-                report.acknowledged.push(Instant::now());
-                sleep(every).await;
-            }
-            other => {
-                report.failed += 1;
-                if other.code() == Some(kenger_types::ErrorCode::NodeNotFound) {
-                    report.unknown_node.push(format!("{other:?}"));
-                }
-                at += 1;
-                sleep(Duration::from_millis(50)).await;
-            }
+        beats.tick().await;
+        let outcome = apis[at % apis.len()].heartbeat(&node).await;
+        if outcome.is_acknowledged() {
+            report.acknowledged.push(Instant::now());
+            continue;
+        }
+        report.failed += 1;
+        at += 1;
+        if outcome.code() == Some(ErrorCode::NodeNotFound) {
+            report.unknown_node.push(format!("{outcome:?}"));
         }
     }
     report
