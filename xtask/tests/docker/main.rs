@@ -3,7 +3,11 @@
 //!
 //! Needs a Docker engine and the image named by `KENGER_TEST_IMAGE`, which `cargo xtask test` builds.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is not as it must be")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 mod compose;
 mod ledger;
