@@ -21,13 +21,27 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 stopped as told to · 64 wrong configuration · 69 an address cannot be listened on ·
 70 cannot go on (the log says why) · 74 data directory not usable · 130 told to stop twice";
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  A registry of one member, to try it out:
+    kenger serve --data-dir data --insecure-no-auth
+  The first of three members; the others differ in --member-id alone:
+    export KENGER_TOKEN=… KENGER_PEER_SECRET=…
+    kenger serve --member-id 1 --data-dir /var/lib/kenger --listen-api 0.0.0.0:5000 --listen-peer 0.0.0.0:5001 \\
+      --members 1=10.0.0.1:5001@10.0.0.1:5000,2=10.0.0.2:5001@10.0.0.2:5000,3=10.0.0.3:5001@10.0.0.3:5000
+  The same from a file, checked first:
+    kenger serve --config /etc/kenger.toml --check
+
+Exit codes: 0 stopped as told to · 64 wrong configuration · 69 an address cannot be listened on ·
+70 cannot go on (the log says why) · 74 data directory not usable · 130 told to stop twice";
+
 #[derive(Subcommand)]
 enum Role {
     /// Run a member of the registry.
     ///
     /// Each setting can be given as a flag, as an environment variable or in a TOML file; the flag
     /// wins over the environment, the environment over the file.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, after_long_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),
     /// Run a gateway, which follows the registry and passes requests on by weight.
     ///

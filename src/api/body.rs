@@ -111,7 +111,13 @@ fn field(path: &str, message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
+    use axum::response::IntoResponse;
+    use futures_util::{StreamExt, stream};
+    use tokio::time::Instant;
+
     use kenger_types::api::{HeartbeatBatch, NodeRegister, NodeWeight};
 
     fn wrong<T: DeserializeOwned>(body: impl AsRef<[u8]>) -> (String, String) {
@@ -177,6 +183,17 @@ mod tests {
             let (_, message) = wrong::<NodeRegister>(body);
             assert!(message.contains(says), "{:?}: {message}", String::from_utf8_lossy(body));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_given_up_and_its_connection_closed() {
+        let begin = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"{"))]);
+        let started = Instant::now();
+        let failure = read(Body::from_stream(begin.chain(stream::pending()))).await.unwrap_err();
+        assert_eq!(started.elapsed(), BODY_READ_MAX);
+        assert_eq!(failure.code(), ErrorCode::InvalidArgument);
+        assert!(failure.error().message.contains("within 10 s"), "{}", failure.error().message);
+        assert_eq!(failure.into_response().headers()["connection"], "close");
     }
 
     #[test]

@@ -121,7 +121,7 @@ macro_rules! settings {
             #[arg(long, env = "KENGER_CONFIG", value_name = "FILE", help_heading = "Program")]
             config: Option<String>,
 
-            /// Check the configuration, say what is wrong with it, and end
+            /// Check the configuration, show each value with where it comes from, and end
             #[arg(long, help_heading = "Program")]
             check: bool,
         }

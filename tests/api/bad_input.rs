@@ -138,6 +138,10 @@ async fn what_is_not_a_json_object_is_refused() {
         (b"{\"ns\":\"\xc3\x28\"}", "not UTF-8"),
         (b"{\"ns\":\"a\x0bb\"}", "not JSON"),
         (b"{\"ns\":\"a\",\"ns\":\"b\",\"host\":\"h\",\"port\":1}", "duplicate field"),
+        (
+            b"{\"ns\":\"a\",\"host\":\"h\",\"port\":1,\"metadata\":{\"k\":\"1\",\"k\":\"2\"}}",
+            "the key \"k\" twice",
+        ),
     ] {
         let refused = raw(&server, REGISTER, body).await;
         refused.field();

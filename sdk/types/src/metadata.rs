@@ -1,10 +1,12 @@
 //! What a service says about one of its nodes; `version` is the pair that canary release uses.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
+use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Invalid;
 use crate::limits::{METADATA_KEY_MAX_BYTES, METADATA_MAX_PAIRS, METADATA_VALUE_MAX_BYTES};
@@ -16,8 +18,7 @@ pub const VERSION_KEY: &str = "version";
 ///
 /// Shared and immutable: a node is copied into changes, snapshots and tables, its metadata is not.
 /// Sorted pairs and no tree, because a hundred thousand nodes have one pair or two each.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "BTreeMap<String, String>")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata(Option<Arc<[Pair]>>);
 
 type Pair = (Box<str>, Box<str>);
@@ -56,6 +57,34 @@ impl Serialize for Metadata {
             map.serialize_entry(key, value)?;
         }
         map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(PairsVisitor)
+    }
+}
+
+/// As for a map, but a key that is there twice is an error: nobody can say which value was meant.
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Metadata;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
+        let mut pairs = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, String>()? {
+            if pairs.contains_key(&key) {
+                return Err(de::Error::custom(format!("metadata has the key {key:?} twice")));
+            }
+            pairs.insert(key, value);
+        }
+        Metadata::try_from(pairs).map_err(de::Error::custom)
     }
 }
 
