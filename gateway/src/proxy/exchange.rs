@@ -83,6 +83,23 @@ struct Sent {
     raw: Option<oneshot::Receiver<RawConnection>>,
 }
 
+/// The node that a request goes to next.
+enum Picked {
+    /// Over a connection that was kept.
+    Kept(Upstream),
+    /// Over a new one.
+    New(Arc<Endpoint>),
+}
+
+impl Picked {
+    fn endpoint(&self) -> &Endpoint {
+        match self {
+            Picked::Kept(upstream) => &upstream.endpoint,
+            Picked::New(endpoint) => endpoint,
+        }
+    }
+}
+
 /// How sending ended without a response.
 enum SendError {
     /// Nothing was sent: here it is again.
@@ -150,49 +167,38 @@ async fn send_somewhere(
     mut request: Request<RequestBody>,
     plan: &Plan,
 ) -> Result<Sent, Failure> {
-    let (worker, counters) = (client.worker(), client.counters());
     let mut tried = Tried::default();
-    let mut failed: Option<(Failure, RetryReason)> = None;
+    let mut picked = pick(client, &tried)?;
     loop {
-        // The table may be another one by now: a retry goes by the newest.
-        let picked = pick(client, &tried, failed.is_none());
-        let (endpoint, kept) = match (picked, failed) {
-            (Ok(picked), None) => picked,
-            (Err(failure), None) | (Err(_), Some((failure, _))) => return Err(failure),
-            (Ok(picked), Some((failure, reason))) => {
-                if tried.count >= worker.config.upstream.attempts_max {
-                    return Err(failure);
-                }
-                if !worker.budget.borrow_mut().withdraw(Instant::now()) {
-                    counters.retries_over_budget.increment();
-                    return Err(failure);
-                }
-                counters.retries[reason.index()].increment();
-                picked
-            }
-        };
-        let tally = &endpoint.tallies[worker.index];
-        tally.requests.increment();
-        tried.add(endpoint.id);
-        match send_to(client, &endpoint, kept, request, plan).await {
+        tried.add(picked.endpoint().id);
+        let (failure, again) = match send_to(client, picked, request, plan).await {
             Ok(sent) => return Ok(sent),
-            Err((failure, again)) => {
-                tally.failures.increment();
-                let Some((unsent, reason)) = again else { return Err(failure) };
-                request = *unsent;
-                failed = Some((failure, reason));
-            }
+            Err(failed) => failed,
+        };
+        let Some((unsent, reason)) = again else { return Err(failure) };
+        // The table may be another one by now: a retry goes by the newest.
+        let Ok(next) = pick(client, &tried) else { return Err(failure) };
+        if !may_retry(client, &tried, reason) {
+            return Err(failure);
         }
+        (request, picked) = (*unsent, next);
     }
 }
 
-/// A node by weight that was not tried yet, and a kept connection to it if there is one.
-fn pick(
-    client: &ClientConnection,
-    tried: &Tried,
-    is_first: bool,
-) -> Result<(Arc<Endpoint>, Option<Upstream>), Failure> {
-    let worker = client.worker();
+/// Whether one more retry is within all limits; takes it from the budget.
+fn may_retry(client: &ClientConnection, tried: &Tried, reason: RetryReason) -> bool {
+    let (worker, counters) = (client.worker(), client.counters());
+    if tried.count >= worker.config.upstream.attempts_max {
+        return false;
+    }
+    let is_granted = worker.budget.borrow_mut().withdraw(Instant::now());
+    if is_granted { &counters.retries[reason.index()] } else { &counters.retries_over_budget }.increment();
+    is_granted
+}
+
+/// A node by weight that was not tried yet; at first over a kept connection if there is one.
+fn pick(client: &ClientConnection, tried: &Tried) -> Result<Picked, Failure> {
+    let (worker, is_first) = (client.worker(), tried.count == 0);
     let table: arc_swap::Guard<Arc<Table>> = client.table().load();
     let picked = table.pick(&mut worker.random.borrow_mut(), |endpoint| tried.contains(endpoint.id));
     match (picked, table.serving) {
@@ -202,7 +208,8 @@ fn pick(
             if is_first && serving == Serving::Panic {
                 client.counters().panic_picks.increment();
             }
-            Ok((Arc::clone(endpoint), worker.pool.take(endpoint.id)))
+            let kept = if is_first { worker.pool.take(endpoint.id) } else { None };
+            Ok(kept.map_or_else(|| Picked::New(Arc::clone(endpoint)), Picked::Kept))
         }
     }
 }
@@ -213,54 +220,59 @@ type Again = Option<(Box<Request<RequestBody>>, RetryReason)>;
 /// a new one. With the failure comes the request, if it may be tried elsewhere.
 async fn send_to(
     client: &Rc<ClientConnection>,
-    endpoint: &Endpoint,
-    mut kept: Option<Upstream>,
+    mut picked: Picked,
     mut request: Request<RequestBody>,
     plan: &Plan,
 ) -> Result<Sent, (Failure, Again)> {
     let (worker, counters) = (client.worker(), client.counters());
+    picked.endpoint().tallies[worker.index].requests.increment();
     if !plan.has_host {
-        request.headers_mut().insert(HOST, endpoint.authority.clone());
+        request.headers_mut().insert(HOST, picked.endpoint().authority.clone());
     }
     loop {
-        let was_kept = kept.is_some();
-        let upstream = match kept.take() {
-            Some(upstream) => {
+        let was_kept = matches!(picked, Picked::Kept(_));
+        let upstream = match picked {
+            Picked::Kept(upstream) => {
                 counters.upstream_connections_reused.increment();
                 upstream
             }
-            None => match worker.pool.connect(endpoint).await {
+            Picked::New(endpoint) => match worker.pool.connect(&endpoint).await {
                 Ok(upstream) => {
                     counters.upstream_connections_opened.increment();
                     client.progress().moved();
                     upstream
                 }
-                Err(failure) => return Err((failure, Some((Box::new(request), RetryReason::Connect)))),
+                Err(failure) => {
+                    endpoint.tallies[worker.index].failures.increment();
+                    return Err((failure, Some((Box::new(request), RetryReason::Connect))));
+                }
             },
         };
         let copy = plan.is_repeatable.then(|| Copy::of(&request));
-        let mut lease = Lease::new(upstream, endpoint.id, &worker.pool);
+        let mut lease = Lease::new(upstream, &worker.pool);
         // Asked for beforehand: the connection is handed over as soon as the response is there.
         let raw = plan.upgrade.is_some().then(|| lease.upstream.raw());
-        match exchange(client, &mut lease, request).await {
+        let error = match exchange(client, &mut lease, request).await {
             Ok(response) => return Ok(Sent { response, lease, raw }),
-            Err(SendError::Unsent(unsent)) if was_kept => {
-                counters.retries[RetryReason::Stale.index()].increment();
-                request = *unsent;
-            }
-            Err(SendError::Unsent(unsent)) => {
-                return Err((Failure::Disconnected, Some((unsent, RetryReason::Disconnected))));
-            }
-            Err(SendError::Sent(failure)) => {
+            Err(error) => error,
+        };
+        let (failure, again) = match error {
+            SendError::Unsent(unsent) => (Failure::Disconnected, Some(unsent)),
+            SendError::Sent(failure) => {
                 let copy = copy.filter(|_| failure == Failure::Disconnected);
-                // The node closed the idle connection at the very moment of its use, most likely.
-                if was_kept && let Some(copy) = copy {
-                    counters.retries[RetryReason::Stale.index()].increment();
-                    request = copy.into_request();
-                    continue;
-                }
-                let again = copy.map(|copy| (Box::new(copy.into_request()), RetryReason::Disconnected));
-                return Err((failure, again));
+                (failure, copy.map(|copy| Box::new(copy.into_request())))
+            }
+        };
+        let endpoint = Arc::clone(&lease.upstream.endpoint);
+        match again {
+            // The node closed the idle connection, perhaps at the very moment of its use.
+            Some(again) if was_kept => {
+                counters.retries[RetryReason::Stale.index()].increment();
+                (request, picked) = (*again, Picked::New(endpoint));
+            }
+            again => {
+                endpoint.tallies[worker.index].failures.increment();
+                return Err((failure, again.map(|again| (again, RetryReason::Disconnected))));
             }
         }
     }

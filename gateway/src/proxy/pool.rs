@@ -33,6 +33,9 @@ type RawSlot = Rc<RefCell<Option<oneshot::Sender<RawConnection>>>>;
 
 /// An open connection.
 pub(crate) struct Upstream {
+    /// Where it leads. Held here, so that a request over a kept connection need not count another
+    /// user of a value that all workers share.
+    pub(crate) endpoint: Arc<Endpoint>,
     sender: SendRequest<RequestBody>,
     raw: RawSlot,
 }
@@ -74,19 +77,18 @@ pub(crate) struct Pool {
 /// A connection that is in use and goes back to its pool.
 pub(crate) struct Lease {
     pub(crate) upstream: Upstream,
-    endpoint: EndpointId,
     pool: Rc<Pool>,
 }
 
 impl Lease {
-    /// A connection to this endpoint.
-    pub(crate) fn new(upstream: Upstream, endpoint: EndpointId, pool: &Rc<Pool>) -> Self {
-        Self { upstream, endpoint, pool: Rc::clone(pool) }
+    /// This connection goes back to this pool.
+    pub(crate) fn new(upstream: Upstream, pool: &Rc<Pool>) -> Self {
+        Self { upstream, pool: Rc::clone(pool) }
     }
 
     /// The response was read to its end: the connection may be used again.
     pub(crate) fn give_back(self) {
-        self.pool.put(self.endpoint, self.upstream);
+        self.pool.put(self.upstream);
     }
 }
 
@@ -105,7 +107,8 @@ impl Pool {
         idle.remove(index).map(|idle| idle.upstream)
     }
 
-    fn put(&self, endpoint: EndpointId, upstream: Upstream) {
+    fn put(&self, upstream: Upstream) {
+        let endpoint = upstream.endpoint.id;
         if upstream.sender.is_closed() || !self.live.borrow().contains(endpoint) {
             return;
         }
@@ -140,7 +143,7 @@ impl Pool {
     }
 
     /// Makes a connection.
-    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<Upstream, Failure> {
+    pub(crate) async fn connect(&self, endpoint: &Arc<Endpoint>) -> Result<Upstream, Failure> {
         let stream = tokio::time::timeout(self.config.connect_timeout, open(endpoint));
         let stream = stream.await.map_err(|_| Failure::ConnectTimeout)??;
         let mut builder = http1::Builder::new();
@@ -164,7 +167,7 @@ impl Pool {
                 let _ = receiver.send((parts.io.into_inner(), parts.read_buf));
             }
         });
-        Ok(Upstream { sender, raw })
+        Ok(Upstream { endpoint: Arc::clone(endpoint), sender, raw })
     }
 }
 

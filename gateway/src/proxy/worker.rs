@@ -98,6 +98,8 @@ impl WorkerSetup {
 
 async fn run(setup: WorkerSetup) {
     let WorkerSetup { index, config, sockets, live, counters, stop } = setup;
+    // Each connection looks at it whenever it wakes: its lock must not be every worker's.
+    let stop = stop.child_token();
     let worker = Rc::new(Worker {
         index,
         pool: Rc::new(Pool::new(config.upstream.clone())),
