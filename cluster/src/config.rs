@@ -1,6 +1,7 @@
 //! What a member is told at its start. Values are checked by whoever reads them from flags and
 //! files; here they are taken as they are.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub struct StaticMember {
 }
 
 /// How a member takes part in the cluster.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MemberConfig {
     /// This member.
     pub id: MemberId,
@@ -47,6 +48,22 @@ pub struct MemberConfig {
     pub lease: LeaseTimes,
     /// How many revisions of the feed are kept for subscribers that resume.
     pub feed_ring_revisions: usize,
+}
+
+/// Without the secret.
+impl fmt::Debug for MemberConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemberConfig")
+            .field("id", &self.id)
+            .field("members", &self.members)
+            .field("data_dir", &self.data_dir)
+            .field("store", &self.store)
+            .field("timing", &self.timing)
+            .field("compaction", &self.compaction)
+            .field("lease", &self.lease)
+            .field("feed_ring_revisions", &self.feed_ring_revisions)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Raft's timers.

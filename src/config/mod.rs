@@ -24,6 +24,7 @@ pub use settings::ServeArgs;
 const FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// A configuration that has been checked as a whole.
+#[derive(Debug)]
 pub struct Config {
     /// How the member takes part in the cluster.
     pub member: MemberConfig,
@@ -34,6 +35,10 @@ pub struct Config {
     /// What the API needs to know.
     pub api: ApiConfig,
     /// How to log.
+    pub log: LogConfig,
+}
+
+/// How to log.
     pub log: LogConfig,
 }
 
@@ -182,4 +187,22 @@ fn read(path: &str) -> Result<String, String> {
 /// The parser's message has several lines: where, a picture, what.
 fn indent(error: &toml::de::Error) -> String {
     error.to_string().trim_end().replace('\n', "\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args, Command, FromArgMatches};
+
+    #[test]
+    fn a_configuration_prints_no_secret() {
+        let flags = ["serve", "--data-dir", "d", "--token", "geheim-token", "--peer-secret", "geheim-peer-secret"];
+        let matches = ServeArgs::augment_args(Command::new("serve")).get_matches_from(flags);
+        let (config, summary) = Config::load(ServeArgs::from_arg_matches(&matches).unwrap()).unwrap();
+        assert_eq!(config.member.peer_secret, b"geheim-peer-secret");
+        let printed = format!("{config:?} {summary}");
+        assert!(printed.contains("data_dir") && printed.contains("token-1"), "{printed}");
+        let bytes = format!("{:?}", b"geheim");
+        assert!(!printed.contains("geheim") && !printed.contains(bytes.trim_matches(['[', ']'])), "{printed}");
+    }
 }
