@@ -72,7 +72,7 @@ impl Cluster {
             members.push(Member { id: *id, api: api.clone(), process });
         }
         for member in &mut members {
-            let client = client(&[member.api.clone()]);
+            let client = client(std::slice::from_ref(&member.api));
             let ready = async {
                 while client.namespaces(Consistency::Linearizable).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(50)).await;
