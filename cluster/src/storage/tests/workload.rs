@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::storage::{RaftLogStorage, RaftStateMachine};
@@ -14,6 +15,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout};
 
 use super::super::Opened;
+use super::super::sled_sync::test_control;
 use super::super::tail::Entry;
 use super::fixtures::{Engine, apply, callback, log_id, machine, namespace, padding};
 use super::ledger::Line;
@@ -41,6 +43,8 @@ pub(super) struct Orders {
     pub(super) only_look: bool,
     /// Lie about every sync once the store is open.
     pub(super) skip_syncs: bool,
+    /// Give sled the sync that it asks for instead of a real one, once the store is open.
+    pub(super) sleds_own_sync: bool,
     /// Let the log grow.
     pub(super) never_purge: bool,
 }
@@ -53,6 +57,7 @@ impl Orders {
             seed: 0,
             only_look: false,
             skip_syncs: false,
+            sleds_own_sync: false,
             never_purge: false,
         }
     }
@@ -144,6 +149,9 @@ async fn child() {
     }
     if orders.skip_syncs {
         no_sync::skip_syncs();
+    }
+    if orders.sleds_own_sync {
+        test_control::SLEDS_OWN.store(true, Ordering::SeqCst);
     }
     let end = Instant::now() + LIFE_MAX;
     let worked = timeout(LIFE_MAX, async {
