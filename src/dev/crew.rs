@@ -89,7 +89,14 @@ impl Crew {
     pub(super) async fn stop(&mut self) {
         for stage in STOP_ORDER {
             let hands = self.hands.iter_mut().filter(|hand| !hand.ended && hand.part.stage == stage);
-            join_all(hands.map(Hand::stop)).await;
+            if stage == Stage::Members {
+                // One by one, so that each has somebody to hand the lead to.
+                for hand in hands {
+                    hand.stop().await;
+                }
+            } else {
+                join_all(hands.map(Hand::stop)).await;
+            }
         }
     }
 
