@@ -169,3 +169,56 @@ fn retries_end_with_their_budget() {
         assert!((180.0..=330.0).contains(&made), "{made} retries");
     });
 }
+
+#[test]
+fn a_kept_connection_that_closes_as_it_is_used_costs_no_get_and_repeats_no_post() {
+    run(async {
+        let requests = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&requests);
+        // Answers the first request of each connection and closes it at the second.
+        let service = Service::raw(move |mut stream| {
+            let counted = Arc::clone(&counted);
+            async move {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                counted.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+                if matches!(stream.read(&mut buffer).await, Ok(count) if count > 0) {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })
+        .await;
+        let rig = Rig::start(vec![node(service.address, 1)]).await;
+        let mut client = Raw::connect(rig.address).await;
+        for _ in 0..10 {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert_eq!(client.answer().await.text(), "ok");
+        }
+        assert_eq!(rig.metric("retries_total", "reason=\"stale_connection\"").await, 9.0);
+        let before = requests.load(Ordering::SeqCst);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(client.answer().await.error_code(), Some("upstream_disconnected"));
+        assert_eq!(requests.load(Ordering::SeqCst), before + 1);
+    });
+}
+
+#[test]
+fn a_timeout_is_not_tried_on_another_node() {
+    run(async {
+        let silent = || {
+            Service::raw(|mut stream| async move {
+                let mut buffer = [0; 4096];
+                while matches!(stream.read(&mut buffer).await, Ok(count) if count > 0) {}
+            })
+        };
+        let (one, two) = (silent().await, silent().await);
+        let rig = Rig::with(vec![node(one.address, 1), node(two.address, 1)], |settings| {
+            settings.response_timeout = Some("200ms".to_owned());
+        })
+        .await;
+        let answer = rig.get("/").await;
+        assert_eq!((answer.status, answer.error_code()), (504, Some("response_timeout")));
+        assert_eq!(one.connections() + two.connections(), 1, "what is slow is not made slower by more of it");
+    });
+}
