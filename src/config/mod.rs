@@ -39,30 +39,6 @@ pub struct Config {
 }
 
 /// How to log.
-    pub log: LogConfig,
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("member_id", &self.member.id)
-            .field("members", &self.member.members)
-            .field("data_dir", &self.member.data_dir)
-            .field("store", &self.member.store)
-            .field("peer_secret", &"…")
-            .field("timing", &self.member.timing)
-            .field("compaction", &self.member.compaction)
-            .field("lease", &self.member.lease)
-            .field("feed_ring_revisions", &self.member.feed_ring_revisions)
-            .field("listen_peer", &self.listen_peer)
-            .field("listen_api", &self.listen_api)
-            .field("api", &self.api)
-            .field("log", &self.log)
-            .finish()
-    }
-}
-
-/// How to log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// For people or for programs.
@@ -196,13 +172,17 @@ mod tests {
 
     #[test]
     fn a_configuration_prints_no_secret() {
-        let flags = ["serve", "--data-dir", "d", "--token", "geheim-token", "--peer-secret", "geheim-peer-secret"];
+        let flags =
+            ["serve", "--data-dir", "d", "--token", "geheim-token", "--peer-secret", "geheim-peer-secret"];
         let matches = ServeArgs::augment_args(Command::new("serve")).get_matches_from(flags);
         let (config, summary) = Config::load(ServeArgs::from_arg_matches(&matches).unwrap()).unwrap();
         assert_eq!(config.member.peer_secret, b"geheim-peer-secret");
         let printed = format!("{config:?} {summary}");
         assert!(printed.contains("data_dir") && printed.contains("token-1"), "{printed}");
         let bytes = format!("{:?}", b"geheim");
-        assert!(!printed.contains("geheim") && !printed.contains(bytes.trim_matches(['[', ']'])), "{printed}");
+        assert!(
+            !printed.contains("geheim") && !printed.contains(bytes.trim_matches(['[', ']'])),
+            "{printed}"
+        );
     }
 }
