@@ -28,7 +28,7 @@ Examples:
   The first of three members; the others differ in --member-id alone:
     export KENGER_TOKEN=… KENGER_PEER_SECRET=…
     kenger serve --member-id 1 --data-dir /var/lib/kenger --listen-api 0.0.0.0:5000 --listen-peer 0.0.0.0:5001 \\
-      --members 1=10.0.0.1:5001@10.0.0.1:5000,2=10.0.0.2:5001@10.0.0.2:5000,3=10.0.0.3:5001@10.0.0.3:5000
+      --members 1=192.0.2.1:5001@192.0.2.1:5000,2=192.0.2.2:5001@192.0.2.2:5000,3=192.0.2.3:5001@192.0.2.3:5000
   The same from a file, checked first:
     kenger serve --config /etc/kenger.toml --check
 
