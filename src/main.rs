@@ -27,8 +27,9 @@ Examples:
     kenger serve --data-dir data --insecure-no-auth
   The first of three members; the others differ in --member-id alone:
     export KENGER_TOKEN=… KENGER_PEER_SECRET=…
-    kenger serve --member-id 1 --data-dir /var/lib/kenger --listen-api 0.0.0.0:5000 --listen-peer 0.0.0.0:5001 \\
-      --members 1=192.0.2.1:5001@192.0.2.1:5000,2=192.0.2.2:5001@192.0.2.2:5000,3=192.0.2.3:5001@192.0.2.3:5000
+    export KENGER_MEMBERS=1=m1:5001@m1:5000,2=m2:5001@m2:5000,3=m3:5001@m3:5000
+    kenger serve --member-id 1 --data-dir /var/lib/kenger \\
+      --listen-api 0.0.0.0:5000 --listen-peer 0.0.0.0:5001
   The same from a file, checked first:
     kenger serve --config /etc/kenger.toml --check
 
