@@ -112,7 +112,16 @@ impl Suite {
     fn checks(&mut self) {
         self.component_step("formatting", "fmt", "rustfmt", &["fmt", "--all", "--check"]);
         self.step("tidy", |suite| tidy_step(&suite.root).into());
-        let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
+        let clippy = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--keep-going",
+            "--",
+            "--deny",
+            "warnings",
+        ];
         self.component_step("clippy", "clippy", "clippy", &clippy);
     }
 
