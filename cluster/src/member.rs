@@ -230,7 +230,7 @@ impl Inner {
         self.stopping.cancel();
         // No heartbeat is acknowledged from here on that the next leader would not know of.
         self.observer.step_down();
-        self.keeper.pause();
+        let _paused = self.keeper.pause();
         let _ = timeout(DRAIN_BEFORE_HANDOVER, self.proposer.drained()).await;
         if !hand_over(&self.raft, &self.peers, &self.config.timing).await {
             tracing::warn!("nobody took over the lead; the others will elect a leader");

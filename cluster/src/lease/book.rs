@@ -37,7 +37,8 @@ struct Pages {
     left: Option<(LeadTerm, Vec<Proposed>)>,
     /// How many sessions there have been.
     sessions: u64,
-    is_paused: bool,
+    /// How many [`Pause`]s there are.
+    pauses: usize,
 }
 
 struct Open {
@@ -54,10 +55,24 @@ pub(super) struct Session {
     pub(super) term: LeadTerm,
 }
 
+/// While it is held, no heartbeat is acknowledged and nothing expires. When it is dropped and the
+/// member still leads, its leases begin anew, with a full time to live for every node.
+#[derive(Debug)]
+#[must_use = "leases go on when it is dropped"]
+pub(crate) struct Pause {
+    book: Arc<Book>,
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.book.lock().pauses -= 1;
+    }
+}
+
 impl Book {
     /// For a member that has applied `state`.
     pub(crate) fn new(env: Env, times: LeaseTimes, state: Arc<State>) -> Self {
-        let pages = Pages { state, open: None, left: None, sessions: 0, is_paused: false };
+        let pages = Pages { state, open: None, left: None, sessions: 0, pauses: 0 };
         Self { env, times, pages: Mutex::new(pages), current: AtomicU64::new(0) }
     }
 
@@ -89,10 +104,10 @@ impl Book {
     }
 
     /// The session of `term`, with the applied state; it begins now if it has not begun yet. `None`
-    /// if leases are paused, or if `term` is over.
+    /// while leases are paused, or if `term` is over.
     pub(super) fn open(&self, term: LeadTerm) -> Option<(Session, Arc<State>)> {
         let mut pages = self.lock();
-        if pages.is_paused || pages.open.as_ref().is_some_and(|open| open.session.term > term) {
+        if pages.pauses > 0 || pages.open.as_ref().is_some_and(|open| open.session.term > term) {
             return None;
         }
         let session = match &pages.open {
@@ -132,17 +147,14 @@ impl Book {
         drop(closed);
     }
 
-    /// Closes the session and begins none until [`Book::resume`].
-    pub(super) fn pause(&self) {
+    /// Closes the session and begins none while the pause is held.
+    pub(super) fn pause(self: &Arc<Self>) -> Pause {
         let mut pages = self.lock();
-        pages.is_paused = true;
+        pages.pauses += 1;
         let closed = self.close_open(&mut pages);
         drop(pages);
         drop(closed);
-    }
-
-    pub(super) fn resume(&self) {
-        self.lock().is_paused = false;
+        Pause { book: Arc::clone(self) }
     }
 
     /// What is returned is large: drop it when the lock is free.

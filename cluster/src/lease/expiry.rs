@@ -52,7 +52,7 @@ impl Expiry {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(offline, delete, %error, "silent nodes could not be expired yet")
+                    tracing::warn!(offline, delete, %error, "silent nodes could not be expired yet");
                 }
             }
             if self.book.is_unsettled(session) {

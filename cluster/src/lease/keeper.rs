@@ -8,10 +8,10 @@ use kenger_types::{NodeId, NodeStatus};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::book::{Book, Session};
+use super::book::{Book, Pause, Session};
 use super::expiry::Expiry;
 use super::relay::Relay;
-use super::returns::Returns;
+use super::returns::{ReturnWorker, Returns};
 use super::table::Standing;
 use super::{Cluster, LeaseStats};
 use crate::error::{ProposeError, ReadError};
@@ -36,11 +36,10 @@ impl Keeper {
     /// Begins to take heartbeats, and to look at leases at each tick. Call it within a tokio runtime.
     pub(crate) fn start(book: Arc<Book>, cluster: Arc<dyn Cluster>) -> Self {
         let mut tasks = JoinSet::new();
-        let (returns, worker) = Returns::new(Arc::clone(&book), Arc::clone(&cluster));
-        tasks.spawn(worker.run());
-        let expiry = Expiry::new(Arc::clone(&book), Arc::clone(&cluster));
+        let (leader, expiry, returns) = Leader::new(book, cluster);
+        let leader = Arc::new(leader);
+        tasks.spawn(returns.run());
         tasks.spawn(expiry.clone().run());
-        let leader = Arc::new(Leader { book, cluster, returns });
         tasks.spawn(run_ticks(Arc::clone(&leader), expiry));
         let (relay, worker) = Relay::new(Arc::clone(&leader));
         tasks.spawn(worker.run());
@@ -86,16 +85,11 @@ impl Keeper {
         book.last_heard(session, filter).ok_or_else(not_leading)
     }
 
-    /// Takes no more heartbeats and expires nothing, until [`Keeper::resume`]. To be called before
+    /// Takes no more heartbeats and expires nothing, as long as the pause is held. To be called before
     /// the lead is handed over: when it returns, no heartbeat is acknowledged any more that the next
     /// leader would not know of.
-    pub(crate) fn pause(&self) {
-        self.leader.book.pause();
-    }
-
-    /// The lead was not handed over after all: goes on, with a full time to live for every node.
-    pub(crate) fn resume(&self) {
-        self.leader.book.resume();
+    pub(crate) fn pause(&self) -> Pause {
+        self.leader.book.pause()
     }
 
     /// How the leases are; `None` if this member does not keep them.
@@ -105,6 +99,13 @@ impl Keeper {
 }
 
 impl Leader {
+    /// With what works for it.
+    pub(super) fn new(book: Arc<Book>, cluster: Arc<dyn Cluster>) -> (Self, Expiry, ReturnWorker) {
+        let (returns, worker) = Returns::new(Arc::clone(&book), Arc::clone(&cluster));
+        let expiry = Expiry::new(Arc::clone(&book), Arc::clone(&cluster));
+        (Self { book, cluster, returns }, expiry, worker)
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.cluster.lead().is_some()
     }
@@ -153,13 +154,15 @@ impl Leader {
         Ok(())
     }
 
-    /// Whether what was recorded in the session may be acknowledged.
+    /// Whether what was recorded in the session may be acknowledged: nobody else can have been elected
+    /// before the quorum was asked for, nor can the lead have been handed over before the session was
+    /// found to be open.
     fn confirm(&self, session: Session) -> Result<(), ReadError> {
-        if !self.book.is_current(session) || self.cluster.lead() != Some(session.term) {
-            return Err(not_leading());
-        }
         if !self.cluster.quorum_is_fresh(session.term) {
-            return Err(ReadError::NoLeader("this member leads, but a quorum does not answer it".to_owned()));
+            return Err(ReadError::NoLeader("this member is not sure that it still leads".to_owned()));
+        }
+        if !self.book.is_current(session) {
+            return Err(not_leading());
         }
         Ok(())
     }

@@ -96,13 +96,23 @@ impl RelayWorker {
     }
 }
 
+/// The leader's answer; this member's own if it becomes the leader meanwhile. Then some may be
+/// recorded twice, which is as good as once.
+async fn answer(leader: &Leader, nodes: Vec<NodeAddress>) -> Answer {
+    let mut lead = leader.cluster().watch_lead();
+    let leads = async { lead.wait_for(Option::is_some).await.is_ok() && leader.leads() };
+    tokio::select! {
+        biased;
+        true = leads => leader.heartbeat(&nodes).await,
+        answer = leader.cluster().relay(nodes.clone()) => answer,
+    }
+}
+
 async fn send(leader: &Leader, mut requests: Vec<Request>) {
     let counts: Vec<usize> = requests.iter().map(|request| request.nodes.len()).collect();
     let nodes: Vec<_> = requests.iter_mut().flat_map(|request| std::mem::take(&mut request.nodes)).collect();
     let expected = nodes.len();
-    // This member may have become the leader meanwhile.
-    let answer =
-        if leader.leads() { leader.heartbeat(&nodes).await } else { leader.cluster().relay(nodes).await };
+    let answer = answer(leader, nodes).await;
     let answer = answer.and_then(|outcomes| match outcomes.len() {
         n if n == expected => Ok(outcomes),
         n => Err(ReadError::NoLeader(format!("the leader answered {n} of {expected} heartbeats"))),

@@ -81,7 +81,7 @@ async fn cursors_older_than_the_ring_or_ahead_of_the_history_get_a_snapshot() {
         let item = next(&mut subscription).await.unwrap();
         match cursor {
             20..=29 => {
-                assert!(matches!(item, FeedItem::Event(event) if event.revision == Revision(cursor + 1)))
+                assert!(matches!(item, FeedItem::Event(event) if event.revision == Revision(cursor + 1)));
             }
             30 => assert!(matches!(item, FeedItem::UpToDate(Revision(30)))),
             _ => assert!(matches!(item, FeedItem::Snapshot(snapshot) if snapshot.revision() == Revision(30))),
