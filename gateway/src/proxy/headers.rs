@@ -184,7 +184,7 @@ mod tests {
                 ("connection", "close, X-Foo"),
                 ("connection", "x-forwarded-for"),
                 ("x-foo", "secret"),
-                ("x-forwarded-for", "6.6.6.6"),
+                ("x-forwarded-for", "198.51.100.6"),
                 ("keep-alive", "5"),
                 ("te", "gzip"),
                 ("expect", "100-continue"),
@@ -212,10 +212,10 @@ mod tests {
     fn the_clients_word_about_itself_counts_as_far_as_it_is_trusted() {
         let sent = [
             ("host", "a"),
-            ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
-            ("x-forwarded-for", "3.3.3.3"),
+            ("x-forwarded-for", "203.0.113.1, 203.0.113.2"),
+            ("x-forwarded-for", "203.0.113.3"),
             ("x-forwarded-proto", "https"),
-            ("x-real-ip", "1.1.1.1"),
+            ("x-real-ip", "203.0.113.1"),
         ];
         let values = |trust| {
             let request = prepared("/", trust, &sent);
@@ -223,9 +223,9 @@ mod tests {
             (value(&X_FORWARDED_FOR), value(&X_FORWARDED_PROTO), value(&X_REAL_IP))
         };
         let expect = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
-        let chain = "1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1";
+        let chain = "203.0.113.1, 203.0.113.2, 203.0.113.3, 192.0.2.1";
         assert_eq!(values(ForwardedTrust::Append), expect(chain, "http", "192.0.2.1"));
-        assert_eq!(values(ForwardedTrust::Keep), expect(chain, "https", "1.1.1.1"));
+        assert_eq!(values(ForwardedTrust::Keep), expect(chain, "https", "203.0.113.1"));
         assert_eq!(values(ForwardedTrust::Replace), expect("192.0.2.1", "http", "192.0.2.1"));
     }
 
