@@ -22,7 +22,7 @@ const TOKEN: &str = "token-of-the-test";
 /// A running cluster; its members are killed with the value.
 struct Cluster {
     members: Vec<Member>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 struct Member {
@@ -83,11 +83,34 @@ impl Cluster {
                 _ = member.process.wait() => return None,
             }
         }
-        Some(Self { members, _data: data })
+        Some(Self { members, data })
     }
 
     fn endpoints(&self) -> Vec<String> {
         self.members.iter().map(|member| member.api.clone()).collect()
+    }
+
+    /// A gateway for one namespace, and where it listens.
+    async fn gateway(&self, ns: &str, name: &str) -> (Child, String) {
+        let (listen, admin) = (free_address(), free_address());
+        let process = Command::new(env!("CARGO_BIN_EXE_kenger"))
+            .args(["gateway", "--registry", &self.endpoints().join(","), "--workers", "1"])
+            .args(["--listen", &format!("{listen}={ns}"), "--admin", &admin, "--cache-file"])
+            .arg(self.data.path().join(name))
+            .env("KENGER_GATEWAY_TOKEN", TOKEN)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let listening = async {
+            while tokio::net::TcpStream::connect(&listen).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, listening).await.expect("the gateway listens in time");
+        (process, format!("http://{listen}"))
     }
 
     fn command(&self, line: &str) -> Command {
@@ -205,6 +228,47 @@ async fn benchmarks_measure_and_leave_nothing_behind() {
     assert_eq!(cluster.json("ns list").await[0]["node_count"], 50);
     assert_eq!(cluster.run("bench load --cleanup").await.0, 0);
     assert_eq!(cluster.json("ns list").await, json!([]));
+}
+
+#[tokio::test]
+async fn the_route_benchmark_sees_gateways_follow_and_spares_a_namespace_in_use() {
+    let cluster = Cluster::start(1).await;
+    let gateways = [cluster.gateway("edge", "gateway-1").await, cluster.gateway("edge", "gateway-2").await];
+    let line = format!(
+        "bench route --ns edge --nodes 20 --changes 3 --gateways {}",
+        gateways.each_ref().map(|(_, url)| url.as_str()).join(",")
+    );
+    let route = cluster.json(&line).await;
+    assert_eq!((&route["operations"], &route["failed"]), (&3.into(), &json!({})), "{route}");
+    assert!(route["also"]["requests"].as_f64() >= Some(2.0 * 3.0 * 20.0), "{route}");
+    assert_eq!(cluster.json("ns list").await, json!([]));
+
+    cluster.json("node register edge 127.0.0.1:1 --ttl 600").await;
+    let (code, _, err) = cluster.run(&line).await;
+    assert_eq!(code, 64, "{err}");
+    assert_eq!(cluster.json("ns list").await[0]["node_count"], 1);
+}
+
+#[tokio::test]
+async fn a_gateway_of_another_namespace_is_told_by_the_route_benchmark() {
+    let cluster = Cluster::start(1).await;
+    let (_process, url) = cluster.gateway("other", "gateway").await;
+    let (code, _, err) =
+        cluster.run(&format!("bench route --ns edge --nodes 1 --changes 1 --gateways {url}")).await;
+    assert_eq!(code, 69, "{err}");
+    assert!(err.contains(&url), "{err}");
+    assert_eq!(cluster.json("ns list").await, json!([]), "it leaves nothing behind");
+}
+
+#[tokio::test]
+async fn any_server_can_be_measured_by_the_same_load() {
+    let cluster = Cluster::start(1).await;
+    let target = &cluster.endpoints()[0];
+    let line = format!("bench http --targets http://{target} --path /healthz --clients 4 --duration 300ms");
+    let report = cluster.json(&line).await;
+    assert!(report["operations"].as_u64() > Some(0) && report["failed"] == json!({}), "{report}");
+    let (code, out, _) = cluster.run(&line.replace("/healthz", "/nowhere")).await;
+    assert_eq!((code, out.contains("FAILED")), (1, true), "answers that are errors do not count: {out}");
 }
 
 #[tokio::test]

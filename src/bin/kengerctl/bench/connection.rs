@@ -52,6 +52,19 @@ impl Preparer {
     }
 }
 
+/// A request for a server that need not be a member: a GET, or a POST of JSON.
+pub(super) fn plain(endpoint: &Endpoint, path: &str, body: Option<String>) -> Result<Prepared, Failure> {
+    let request = Request::builder().uri(path).header(HOST, endpoint.authority());
+    let request = match body {
+        None => request.body(Full::default()),
+        Some(body) => {
+            let request = request.method(Method::POST).header(CONTENT_TYPE, "application/json");
+            request.body(Full::new(Bytes::from(body)))
+        }
+    };
+    request.map_err(|error| Failure::Usage(error.to_string()))
+}
+
 /// What an operation came to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Outcome {

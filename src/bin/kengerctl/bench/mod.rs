@@ -7,17 +7,19 @@
 mod connection;
 mod feed;
 mod heartbeat;
+mod http;
 mod load;
 mod members;
 mod register;
 mod report;
+mod route;
 mod run;
 mod workload;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use kenger_sdk::{Client, Consistency};
+use kenger_sdk::{Client, Consistency, Endpoint};
 use kenger_types::NamespaceName;
 use kenger_types::api::NamespaceDelete;
 
@@ -55,6 +57,14 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
+    #[command(flatten)]
+    Cluster(ClusterBench),
+    /// Any HTTP server, with the same load: to compare with others
+    Http(http::HttpArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterBench {
     /// Durable registrations of new nodes
     Register {
         /// Connections, each with one request at a time
@@ -81,6 +91,9 @@ enum BenchCommand {
         /// How long
         #[arg(long, default_value = "10s", value_parser = duration)]
         duration: Duration,
+        /// The nodes are there already, from `bench load` with at least as many
+        #[arg(long)]
+        registered: bool,
     },
     /// Time from the acknowledgement of a change to its event at subscribers
     Watch {
@@ -93,6 +106,21 @@ enum BenchCommand {
         /// Listen to the leader, as gateways do
         #[arg(long)]
         from_leader: bool,
+    },
+    /// Time from the acknowledgement of a change to gateways routing by it
+    ///
+    /// Two services in this process take turns at a weight of 10000 and 0. The gateways must be on this
+    /// machine and listen for the namespace of `--ns`, which must have no nodes.
+    Route {
+        /// Where the gateways listen
+        #[arg(long, required = true, value_delimiter = ',', value_name = "URL,…")]
+        gateways: Vec<Endpoint>,
+        /// Further nodes of the namespace, of weight 0
+        #[arg(long, default_value_t = 1_000, value_parser = nodes)]
+        nodes: u32,
+        /// Changes, one after the other
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        changes: u32,
     },
     /// Fill the cluster with nodes, for measurements of memory and restarts
     Load {
@@ -129,23 +157,37 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let Common { ns, keep, pids } = args.common;
     let show_progress = output.wants_progress();
+    let command = match args.command {
+        BenchCommand::Http(load) => {
+            let report = http::run(load, &Members::new(client, pids)?, show_progress).await?;
+            return show(&report, output);
+        }
+        BenchCommand::Cluster(command) => command,
+    };
     let bench = Bench { client, token, ns, output, show_progress };
-    if matches!(args.command, BenchCommand::Load { cleanup: true, .. }) {
+    if matches!(command, ClusterBench::Load { cleanup: true, .. }) {
         bench.clean_up().await?;
         return output
             .done(&serde_json::json!({ "ns": bench.ns }), || format!("namespace {:?} deleted", bench.ns));
     }
-    let keeps_nodes = keep || matches!(args.command, BenchCommand::Load { .. });
+    let keeps_nodes = keep || matches!(command, ClusterBench::Load { .. });
     let members = Members::new(client, pids)?;
     // A wrong token or a cluster without a leader is told at once, and not as a number of failures.
     client.namespaces(Consistency::Linearizable).await?;
-    let report = bench.measure(args.command, &members).await;
+    if matches!(command, ClusterBench::Route { .. }) {
+        route::refuse_foreign_nodes(&bench).await?;
+    }
+    let report = bench.measure(command, &members).await;
     if !keeps_nodes && let Err(failure) = bench.clean_up().await {
         output.remark(&format!("namespace {:?} could not be deleted and is left behind", bench.ns));
         failure.print();
     }
-    let report = report?;
-    output.answer(&report, || report.text())?;
+    show(&report?, output)
+}
+
+/// Shows what was found. That something failed is a failure of the command.
+fn show(report: &report::Report, output: Output) -> Result<(), Failure> {
+    output.answer(report, || report.text())?;
     match report.failed.values().sum::<u64>() {
         0 => Ok(()),
         failed => Err(Failure::Other(format!(
@@ -155,19 +197,22 @@ pub(crate) async fn run(
 }
 
 impl Bench<'_> {
-    async fn measure(&self, command: BenchCommand, members: &Members<'_>) -> Result<report::Report, Failure> {
+    async fn measure(&self, command: ClusterBench, members: &Members<'_>) -> Result<report::Report, Failure> {
         match command {
-            BenchCommand::Register { clients, duration } => {
+            ClusterBench::Register { clients, duration } => {
                 register::run(self, members, clients, duration).await
             }
-            BenchCommand::Heartbeat { connections, nodes, batch, rate, duration } => {
-                let load = heartbeat::Load { connections, nodes, batch, rate, duration };
+            ClusterBench::Heartbeat { connections, nodes, batch, rate, duration, registered } => {
+                let load = heartbeat::Load { connections, nodes, batch, rate, duration, registered };
                 heartbeat::run(self, members, load).await
             }
-            BenchCommand::Watch { watchers, changes, from_leader } => {
+            ClusterBench::Watch { watchers, changes, from_leader } => {
                 feed::run(self, members, feed::Load { watchers, changes, from_leader }).await
             }
-            BenchCommand::Load { nodes, clients, ttl, .. } => {
+            ClusterBench::Route { gateways, nodes, changes } => {
+                route::run(self, members, route::Load { gateways, nodes, changes }).await
+            }
+            ClusterBench::Load { nodes, clients, ttl, .. } => {
                 load::run(self, members, nodes, clients, ttl).await
             }
         }

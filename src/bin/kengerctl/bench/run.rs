@@ -105,6 +105,16 @@ pub(super) async fn run(lanes: Vec<Lane>, limits: &Limits) -> Result<Tally, Fail
 }
 
 impl Tally {
+    /// # Errors
+    /// Not as many requests succeeded as there were to be.
+    pub(super) fn all_registered(&self, expected: u64) -> Result<(), Failure> {
+        if self.succeeded == expected {
+            return Ok(());
+        }
+        let reasons: Vec<&str> = self.failed.keys().map(String::as_str).collect();
+        Err(Failure::Other(format!("not all nodes could be registered: {}", reasons.join(", "))))
+    }
+
     fn add(&mut self, part: Part) -> Result<(), Failure> {
         self.latencies.add(part.latencies).map_err(|error| Failure::Other(error.to_string()))?;
         self.succeeded += part.succeeded;

@@ -13,6 +13,11 @@ const FIRST_HOST: u32 = u32::from_be_bytes([198, 18, 0, 0]);
 /// The first port of each host; every number of 32 bits then has a host and a port.
 const FIRST_PORT: u32 = 20_000;
 
+/// Hosts of 127.64/10 are this machine, and nobody's habit.
+const FIRST_LOOPBACK_HOST: u32 = u32::from_be_bytes([127, 64, 0, 0]);
+/// Tcpmux, which nobody runs.
+const REFUSING_PORT: u32 = 1;
+
 /// The address of the `n`-th node. No node has the address of another.
 pub(super) fn address(ns: &NamespaceName, n: u32) -> Result<NodeAddress, Failure> {
     let invalid = |Invalid(why)| Failure::Other(why);
@@ -42,6 +47,14 @@ pub(super) fn registration(
         ttl_seconds,
         if_revision: None,
     })
+}
+
+/// The address of a node that nobody listens at: connections to it are refused, on this machine.
+pub(super) fn refusing_address(ns: &NamespaceName, n: u32) -> Result<NodeAddress, Failure> {
+    let invalid = |Invalid(why)| Failure::Other(why);
+    let host: Host = Ipv4Addr::from(FIRST_LOOPBACK_HOST + n).to_string().parse().map_err(invalid)?;
+    let port: Port = i64::from(REFUSING_PORT).try_into().map_err(invalid)?;
+    Ok(NodeAddress { ns: ns.clone(), host, port })
 }
 
 #[cfg(test)]
