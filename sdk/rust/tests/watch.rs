@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Member, Reply, Request, client, error, nobody, raw_reply};
@@ -209,6 +210,47 @@ async fn another_member_will_do_while_the_leader_cannot_be_connected_to() {
     .await;
     let mut watch = watch(&[&follower], WatchOptions { from_leader: true, ..WatchOptions::default() });
     assert_eq!(events(&mut watch, 3).await, ["disconnected Connection", "connected", "snapshot 5"]);
+}
+
+/// A follower that names `leader` to those who ask for it, and tells its own feed to the others.
+async fn follower_of(leader: &Arc<Mutex<String>>, told: Vec<String>) -> Member {
+    let leader = Arc::clone(leader);
+    Member::start(move |_, request: &Request| {
+        if request.target.contains("from=leader") {
+            let location = format!("location: {}/api/upstream/watch\r\n", leader.lock().unwrap());
+            raw_reply(307, &location, b"")
+        } else {
+            open(&told)
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_leader_is_listened_to_as_soon_as_it_can_be_reached_without_a_break() {
+    let named = Arc::new(Mutex::new(nobody().await));
+    // As a member does that is cut off from the others: it lives, and nothing new comes from it.
+    let follower = follower_of(&named, vec![bookmark(5), snapshot(5), change(6)]).await;
+    let mut watch = watch(&[&follower], WatchOptions { from_leader: true, ..WatchOptions::default() });
+    let beginning = events(&mut watch, 4).await;
+    assert_eq!(beginning, ["disconnected Connection", "connected", "snapshot 5", "change 6"]);
+    let leader = Member::answering(open(&[bookmark(6), change(6), change(7)])).await;
+    *named.lock().unwrap() = leader.url();
+    assert_eq!(events(&mut watch, 2).await, ["connected", "change 7"], "no break, and nothing twice");
+    assert_eq!(cursors(&leader), [Some("6".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_foreign_leader_does_not_end_the_stream_of_a_member_that_is_ours() {
+    let foreign = Member::answering(open(&[bookmark_of(FOREIGN, 9, Some((1, "127.0.0.1:1")))])).await;
+    let named = Arc::new(Mutex::new(nobody().await));
+    let follower = follower_of(&named, vec![bookmark(5), snapshot(5)]).await;
+    let mut watch = watch(&[&follower], WatchOptions { from_leader: true, ..WatchOptions::default() });
+    assert_eq!(events(&mut watch, 3).await, ["disconnected Connection", "connected", "snapshot 5"]);
+    *named.lock().unwrap() = foreign.url();
+    let told = tokio::time::timeout(Duration::from_secs(6), watch.next()).await;
+    assert!(told.is_err(), "{told:?}");
+    assert!(foreign.count() >= 2, "it was looked for again and again");
 }
 
 #[tokio::test]

@@ -62,8 +62,8 @@ pub struct ChangeEvent {
     pub changes: Vec<Change>,
 }
 
-/// How far the feed has come although nothing was to be told; the first event of each stream, and
-/// one whenever the stream has been idle.
+/// How far the feed has come although nothing was to be told, and who says so. The first event of each
+/// stream, or the second after a snapshot, and one whenever the stream has been idle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookmarkEvent {
     /// Whose history this is.
@@ -74,6 +74,13 @@ pub struct BookmarkEvent {
     pub member_id: MemberId,
     /// Who leads, as far as that member knows.
     pub leader: Option<MemberAddress>,
+}
+
+impl BookmarkEvent {
+    /// Whether the leader itself says so.
+    pub fn is_from_leader(&self) -> bool {
+        self.leader.as_ref().is_some_and(|leader| leader.id == self.member_id)
+    }
 }
 
 /// The last event of a stream: the member lost its leader, or the lead.

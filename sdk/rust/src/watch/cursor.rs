@@ -35,6 +35,11 @@ impl Cursor {
         self.cluster
     }
 
+    /// Whether the leader tells, as far as was said.
+    pub(super) fn is_from_leader(&self) -> bool {
+        self.from_leader
+    }
+
     /// A member begins to tell, after [`Cursor::revision`]. `from_leader`: it was asked for the
     /// leader's feed.
     pub(super) fn begin_stream(&mut self, endpoint: Endpoint, from_leader: bool) {
@@ -52,7 +57,7 @@ impl Cursor {
     /// everything up to its revision has been told.
     pub(super) fn bookmark(&mut self, event: BookmarkEvent) -> Verdict {
         self.check_cluster(event.cluster_id)?;
-        self.from_leader = event.leader.as_ref().is_some_and(|leader| leader.id == event.member_id);
+        self.from_leader = event.is_from_leader();
         if let Some(endpoint) = self.unheard.take() {
             let BookmarkEvent { cluster_id, member_id, leader, .. } = event;
             let member_id = Some(member_id);

@@ -6,6 +6,7 @@
 mod cursor;
 mod event;
 mod route;
+mod seek;
 mod stream;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use crate::backoff::Backoff;
 use crate::{Client, Endpoint, Error};
 use cursor::Cursor;
 use route::{Route, Target};
+use seek::{Found, Seek};
 use stream::{FeedEvent, OpenFailed, Stream};
 
 /// The first wait after every endpoint has been tried in vain.
@@ -44,7 +46,8 @@ pub struct WatchOptions {
     /// [`FILTER_MAX_NAMESPACES`](kenger_types::limits::FILTER_MAX_NAMESPACES).
     pub namespaces: Vec<NamespaceName>,
     /// Prefer the leader, whose feed is the first to know. Another member is listened to while the
-    /// leader's address cannot be connected to from here.
+    /// leader's address cannot be connected to from here; meanwhile the leader is looked for again
+    /// and again.
     pub from_leader: bool,
     /// What the caller knows already: the feed continues after it. Without one, it begins with a
     /// snapshot.
@@ -103,6 +106,8 @@ enum State {
         target: Target,
         since: Instant,
         stream: Box<Stream>,
+        /// For the leader, as long as another member tells.
+        seek: Seek,
     },
 }
 
@@ -127,9 +132,21 @@ impl Watch {
                     let opened = opening.await;
                     self.opened(opened);
                 }
-                State::Streaming { stream, .. } => {
-                    let received = stream.next().await;
-                    self.received(received);
+                State::Streaming { stream, seek, .. } => {
+                    let (client, request, route, cursor) =
+                        (&self.client, &self.request, &self.route, &self.cursor);
+                    let begin = || {
+                        let (cluster, after) = (cursor.cluster(), cursor.revision());
+                        seek::search(client.clone(), request.clone(), route.leader_only(), cluster, after)
+                    };
+                    tokio::select! {
+                        received = stream.next() => self.received(received),
+                        found = seek.next(begin), if route.wants_leader() && !cursor.is_from_leader() => {
+                            if let Some(found) = found {
+                                self.change_over(found);
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -160,10 +177,7 @@ impl Watch {
             return;
         };
         match opened {
-            Ok(stream) => {
-                self.cursor.begin_stream(target.endpoint.clone(), target.ask_leader);
-                self.state = State::Streaming { target, since: Instant::now(), stream: Box::new(stream) };
-            }
+            Ok(stream) => self.begin(target, stream),
             Err(OpenFailed::Redirected(leader)) => {
                 let names = format!("it names {leader} as the leader, after others named others");
                 if !self.route.redirected(leader) {
@@ -176,6 +190,19 @@ impl Watch {
             }
             Err(OpenFailed::Other(reason)) => self.report(target.endpoint, reason),
         }
+    }
+
+    /// Listens to this stream from now on.
+    fn begin(&mut self, target: Target, stream: Stream) {
+        self.cursor.begin_stream(target.endpoint.clone(), target.ask_leader);
+        let stream = Box::new(stream);
+        self.state = State::Streaming { target, since: Instant::now(), stream, seek: Seek::new() };
+    }
+
+    /// Leaves the present stream for the leader's, which may tell some of it again.
+    fn change_over(&mut self, Found { target, stream, first }: Found) {
+        self.begin(target, stream);
+        self.received(Ok(first));
     }
 
     fn received(&mut self, received: Result<FeedEvent, DisconnectReason>) {

@@ -55,6 +55,21 @@ impl Route {
         route
     }
 
+    /// Whether the leader's feed is preferred.
+    pub(super) fn wants_leader(&self) -> bool {
+        self.wants_leader
+    }
+
+    /// A round of its own that asks for the leader alone.
+    pub(super) fn leader_only(&self) -> Self {
+        let mut route = Self::new(self.endpoints.clone(), self.preferred, true);
+        route.leader.clone_from(&self.leader);
+        route.begin_round();
+        // No second pass.
+        route.any_member = true;
+        route
+    }
+
     /// Everybody may be asked again.
     pub(super) fn begin_round(&mut self) {
         self.redirects = 0;

@@ -27,7 +27,7 @@ const EVENT_MAX_BYTES: usize = 256 << 20;
 const REFUSAL_MAX_BYTES: usize = 64 << 10;
 
 /// What every request of a watch asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Request {
     query: Vec<(&'static str, String)>,
     /// Listen to a member that hears no leader, too. Not said where the leader's feed is asked for,
