@@ -135,6 +135,7 @@ fn take(event: WatchEvent, status: &FeedStatus, updates: &mut Vec<FeedUpdate>) {
         }
         WatchEvent::Bookmark(event) => {
             status.bookmarks.increment();
+            status.is_told_by_leader(event.is_from_leader());
             updates.push(FeedUpdate::Reached(event.revision));
         }
     }

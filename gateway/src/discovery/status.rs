@@ -71,6 +71,11 @@ impl FeedStatus {
         (state.member, state.is_leader, state.last_error) = (Some(member), is_leader, None);
     }
 
+    /// The member that tells the feed said whether it leads.
+    pub(crate) fn is_told_by_leader(&self, is_leader: bool) {
+        self.lock().is_leader = is_leader;
+    }
+
     /// An event came.
     pub(crate) fn heard(&self) {
         let mut state = self.lock();

@@ -42,6 +42,7 @@ fn config_tells_how_things_stand_and_no_secret() {
             (&config["connected"], &config["stale"], &config["revision"]),
             (&json!(true), &json!(false), &json!(10))
         );
+        assert_eq!(config["from_leader"], true, "who speaks is said after the first snapshot, too");
         assert_eq!(config["listeners"], json!([{ "address": rig.address.to_string(), "namespace": "demo" }]));
         assert_eq!(config["cluster_id"], "00000000000000000000000000000007");
         assert!(!config.to_string().contains("hidden-token"));

@@ -20,6 +20,7 @@ fn a_stream_that_ends_is_resumed_where_it_ended() {
         eventually("the feed was asked for again", async || rig.registry.watches() >= 2).await;
         assert_eq!(rig.registry.last_event_ids()[..2], [None, Some("11".to_owned())]);
         assert_eq!(rig.metric("feed_snapshots_total", "").await, 1.0, "no second snapshot was needed");
+        assert_eq!(rig.metric("feed_from_leader", "").await, 1.0);
         assert_eq!(rig.get("/").await.text(), "v2");
     });
 }

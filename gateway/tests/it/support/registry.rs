@@ -244,7 +244,7 @@ async fn serve(
     Ok(())
 }
 
-/// The head of the answer, the first bookmark, and a snapshot unless the feed can be continued.
+/// The head of the answer, and who speaks: first if the feed can be continued, else after a snapshot.
 fn beginning(state: &State, own: SocketAddr, last_event_id: Option<&str>) -> (String, usize) {
     let bookmark = BookmarkEvent {
         cluster_id: state.cluster_id,
@@ -254,14 +254,14 @@ fn beginning(state: &State, own: SocketAddr, last_event_id: Option<&str>) -> (St
     };
     let mut text =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n".to_owned();
-    text += &encode(EventName::Bookmark, state.revision, &bookmark);
+    let bookmark = encode(EventName::Bookmark, state.revision, &bookmark);
     let known =
         last_event_id.and_then(|id| id.parse().ok()).map(Revision).filter(|known| *known <= state.revision);
     let oldest = state.log.first().map_or(state.revision.0, |(revision, _)| revision.0 - 1);
     match known {
         Some(known) if known.0 >= oldest => {
             let told = state.log.iter().take_while(|(revision, _)| *revision <= known).count();
-            (text, told)
+            (text + &bookmark, told)
         }
         _ => {
             let snapshot = SnapshotEvent {
@@ -271,7 +271,7 @@ fn beginning(state: &State, own: SocketAddr, last_event_id: Option<&str>) -> (St
                 nodes: state.nodes.clone(),
             };
             text += &encode(EventName::Snapshot, state.revision, &snapshot);
-            (text, state.log.len())
+            (text + &bookmark, state.log.len())
         }
     }
 }
