@@ -150,6 +150,8 @@ fn response(stream: Stream) -> Response {
 enum Progress {
     /// Nothing has been told; the first event is a snapshot or a bookmark.
     Begin,
+    /// A snapshot has been told, but not yet who tells, and who leads.
+    Unnamed,
     /// The subscriber has not been told yet that it is up to date.
     CatchingUp,
     /// It has; from here on it hears of changes, and of quiet.
@@ -181,6 +183,10 @@ impl Stream {
             if self.progress == Progress::Ended {
                 return None;
             }
+            if self.progress == Progress::Unnamed {
+                self.progress = Progress::CatchingUp;
+                return Some(self.bookmark_at(self.told));
+            }
             if let Some(item) = self.held_back.take() {
                 if let Some(event) = self.tell(item).await {
                     return Some(event);
@@ -204,10 +210,11 @@ impl Stream {
     }
 
     async fn tell(&mut self, item: FeedItem) -> Option<Bytes> {
-        let is_snapshot = matches!(item, FeedItem::Snapshot(_));
         if self.progress == Progress::Begin {
-            self.progress = Progress::CatchingUp;
-            if !is_snapshot {
+            if matches!(item, FeedItem::Snapshot(_)) {
+                self.progress = Progress::Unnamed;
+            } else {
+                self.progress = Progress::CatchingUp;
                 // Where the subscriber is, and in whose history; what is missing follows.
                 let after = self.after_of(&item);
                 self.held_back = Some(item);

@@ -225,7 +225,7 @@ async fn events_are_as_in_their_examples() {
     let node = json!({"ns": "web", "host": "192.0.2.1", "port": 8080, "metadata": {"version": "v1"}});
     server.post("/api/upstream/node/register", node.clone()).await.data();
     let mut events = Events::open(server.request(Method::GET, "/api/upstream/watch")).await;
-    let snapshot = events.expect("snapshot").await;
+    let snapshot = events.snapshot().await;
     check_shape(&snapshot.data, &example("snapshot"), "snapshot");
 
     server.post("/api/upstream/namespace/add", json!({"name": "api"})).await.data();

@@ -48,7 +48,7 @@ async fn who_asks_a_follower_for_the_leaders_feed_is_sent_to_the_leader() {
     assert_eq!(redirect.header("location"), Some(&*format!("http://{}{path}", leader.address)));
     // Plain curl works anywhere.
     let mut events = Events::open(followers[0].request(Method::GET, "/api/upstream/watch")).await;
-    events.expect("snapshot").await;
+    events.snapshot().await;
     let node = json!({"ns": "a", "host": "h", "port": 1});
     leader.post("/api/upstream/node/register", node).await.data();
     events.expect("change").await;
@@ -68,7 +68,7 @@ async fn when_the_leader_stops_its_streams_end_and_the_feed_goes_on_elsewhere_wi
     };
     register(&leader, 1).await;
     let mut events = Events::open(leader.request(Method::GET, "/api/upstream/watch?from=leader")).await;
-    let told = events.expect("snapshot").await.id.unwrap();
+    let told = events.snapshot().await.id.unwrap();
     leader.stop().await;
     events.expect("leader").await;
     assert_eq!(events.next().await, None);
@@ -96,7 +96,7 @@ async fn without_a_quorum_reads_fail_streams_end_and_stale_reads_say_how_stale_t
     let left = followers.remove(0);
     left.get("/api/upstream/sync").await.data();
     let mut plain = Events::open(left.request(Method::GET, "/api/upstream/watch")).await;
-    plain.expect("snapshot").await;
+    plain.snapshot().await;
     leader.stop().await;
     followers.remove(0).stop().await;
 
@@ -133,6 +133,6 @@ async fn without_a_quorum_reads_fail_streams_end_and_stale_reads_say_how_stale_t
     let heartbeat = left.post("/api/upstream/heartbeat", node).await;
     assert_eq!((heartbeat.status, heartbeat.error()), (503, "no_leader"));
     let stale = left.request(Method::GET, "/api/upstream/watch?consistency=stale");
-    Events::open(stale).await.expect("snapshot").await;
+    Events::open(stale).await.snapshot().await;
     left.stop().await;
 }

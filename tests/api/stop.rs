@@ -16,7 +16,7 @@ async fn streams_end_with_a_leader_event_and_waiting_requests_are_answered() {
     let server = one(Options::default()).await;
     server.post("/api/upstream/node/register", json!({"ns": "a", "host": "h", "port": 1})).await.data();
     let mut events = Events::open(server.request(Method::GET, "/api/upstream/watch")).await;
-    let snapshot = events.expect("snapshot").await;
+    let snapshot = events.snapshot().await;
     let path = format!("/api/upstream/sync?since={}&wait=60s", snapshot.data["revision"]);
     let waiting = tokio::spawn(answer(server.request(Method::GET, &path)));
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -257,6 +257,16 @@ pub(crate) mod events {
             event
         }
 
+        /// The snapshot with which a stream begins, and right after it who tells and who leads.
+        pub(crate) async fn snapshot(&mut self) -> Event {
+            let snapshot = self.expect("snapshot").await;
+            let bookmark = self.expect("bookmark").await;
+            assert_eq!((bookmark.id, &bookmark.data["revision"]), (snapshot.id, &snapshot.data["revision"]));
+            assert_eq!(bookmark.data["cluster_id"], snapshot.data["cluster_id"]);
+            assert!(bookmark.data["member_id"].is_u64(), "{bookmark:?}");
+            snapshot
+        }
+
         async fn read(&mut self) -> Option<Event> {
             loop {
                 if let Some(event) = self.ready.pop_front() {

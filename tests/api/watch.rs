@@ -41,7 +41,7 @@ async fn who_comes_with_nothing_gets_a_snapshot_and_then_each_change() {
     let server = one(Options::default()).await;
     let revision = register(&server, "a", 1).await;
     let mut events = open(&server, "").await;
-    let snapshot = events.expect("snapshot").await;
+    let snapshot = events.snapshot().await;
     assert_eq!(snapshot.id, Some(revision));
     assert_eq!(snapshot.data["revision"], revision);
     assert_eq!(snapshot.data["cluster_id"], server.member.cluster_id().unwrap().to_string());
@@ -60,7 +60,7 @@ async fn all_changes_of_a_revision_come_in_one_event() {
     let server = one(Options::default()).await;
     register(&server, "a", 1).await;
     let mut events = open(&server, "").await;
-    events.expect("snapshot").await;
+    events.snapshot().await;
     // Makes the namespace, too.
     register(&server, "b", 1).await;
     let change = events.expect("change").await;
@@ -114,7 +114,7 @@ async fn a_cursor_that_is_too_old_or_of_another_history_gets_a_snapshot() {
         last = register(&server, "a", port).await;
     }
     for cursor in [1, last - 5, last + 1, u64::MAX] {
-        let snapshot = resume(&server, "", cursor).await.expect("snapshot").await;
+        let snapshot = resume(&server, "", cursor).await.snapshot().await;
         assert_eq!(snapshot.id, Some(last), "cursor {cursor}");
     }
     resume(&server, "", last - 3).await.expect("bookmark").await;
@@ -127,7 +127,7 @@ async fn a_filter_gets_its_namespaces_alone_and_is_told_how_far_the_others_have_
     let first = register(&server, "a", 1).await;
     register(&server, "b", 1).await;
     let mut events = open(&server, "?ns=a,c").await;
-    let snapshot = events.expect("snapshot").await;
+    let snapshot = events.snapshot().await;
     assert_eq!(snapshot.data["namespaces"].as_array().unwrap().len(), 1);
     assert_eq!(snapshot.data["nodes"].as_array().unwrap().len(), 1);
     register(&server, "b", 2).await;
@@ -145,7 +145,7 @@ async fn an_idle_stream_tells_every_five_seconds_how_far_the_feed_has_come() {
     let server = one(Options::default()).await;
     register(&server, "a", 1).await;
     let mut events = open(&server, "?ns=a").await;
-    events.expect("snapshot").await;
+    events.snapshot().await;
     let started = Instant::now();
     let elsewhere = register(&server, "b", 1).await;
     let bookmark = events.expect("bookmark").await;
@@ -160,9 +160,9 @@ async fn an_idle_stream_tells_every_five_seconds_how_far_the_feed_has_come() {
 async fn the_leader_serves_who_asks_for_the_leader() {
     let server = one(Options::default()).await;
     register(&server, "a", 1).await;
-    open(&server, "?from=leader").await.expect("snapshot").await;
-    open(&server, "?from=any").await.expect("snapshot").await;
-    open(&server, "?consistency=stale").await.expect("snapshot").await;
+    open(&server, "?from=leader").await.snapshot().await;
+    open(&server, "?from=any").await.snapshot().await;
+    open(&server, "?consistency=stale").await.snapshot().await;
     server.stop().await;
 }
 
@@ -201,7 +201,7 @@ async fn a_subscriber_that_does_not_read_is_cut_off_and_resumes_with_a_snapshot(
     slow.read_exact(&mut begin).await.unwrap();
     assert_eq!(&begin, b"HTTP/1.1 200");
     let mut fast = open(&server, "").await;
-    fast.expect("snapshot").await;
+    fast.snapshot().await;
 
     // 16 KiB an event: more than the sockets hold, and many times the ring.
     let metadata: serde_json::Map<_, _> =
@@ -220,10 +220,11 @@ async fn a_subscriber_that_does_not_read_is_cut_off_and_resumes_with_a_snapshot(
     let text = String::from_utf8(rest).unwrap();
     let ids: Vec<u64> =
         text.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| id.parse().unwrap()).collect();
-    assert!(ids.windows(2).all(|two| two[0] + 1 == two[1]), "{ids:?}");
+    assert_eq!(ids[0], ids[1], "the snapshot, and who tells");
+    assert!(ids[1..].windows(2).all(|two| two[0] + 1 == two[1]), "{ids:?}");
     let told = *ids.last().unwrap();
     assert!(told < last, "it was cut off");
     assert!(text.ends_with("\r\n0\r\n\r\n"), "the stream ends as it should");
-    assert_eq!(resume(&server, "", told).await.expect("snapshot").await.id, Some(last));
+    assert_eq!(resume(&server, "", told).await.snapshot().await.id, Some(last));
     server.stop().await;
 }
