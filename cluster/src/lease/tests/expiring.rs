@@ -164,6 +164,21 @@ async fn without_a_quorum_nothing_is_proposed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_quorum_nothing_is_proposed_again_either() {
+    let rig = Rig::new();
+    let node = rig.register(1);
+    rig.fake.fates([Fate::Lose]);
+    sleep(TTL + MS).await;
+    assert_eq!(expire_sizes(&rig.fake.take_proposed()), [(1, 0)]);
+    rig.fake.is_fresh.store(false, Ordering::SeqCst);
+    sleep(TTL).await;
+    assert_eq!(rig.fake.take_proposed(), []);
+    rig.fake.is_fresh.store(true, Ordering::SeqCst);
+    sleep(2 * TICK).await;
+    assert_eq!(rig.status(&node), Some(NodeStatus::Offline));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_leases_are_counted() {
     let rig = Rig::new();
     let nodes = rig.register_many(3);

@@ -76,6 +76,8 @@ enum Fate {
     Lose,
     /// Nothing is done, and that is known.
     Refuse,
+    /// Nothing is done, because 7 others are under way.
+    Crowd,
 }
 
 /// The rest of the member: a log of one, which really applies.
@@ -176,6 +178,7 @@ impl Cluster for Fake {
                 Fate::Hold => self.held.acquire().await.unwrap().forget(),
                 Fate::Late => self.late.lock().unwrap().push(command.clone()),
                 Fate::Lose => {}
+                Fate::Crowd => return Err(ProposeError::TooMany(7)),
                 Fate::Refuse => return Err(ProposeError::NoLeader("on purpose".to_owned())),
             }
             match fate {

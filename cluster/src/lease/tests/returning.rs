@@ -85,6 +85,36 @@ async fn a_return_that_fails_is_no_acknowledgement() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_return_for_which_there_is_no_room_is_told_as_such() {
+    let rig = Rig::new();
+    let node = rig.register(1);
+    sleep(TTL + MS).await;
+    rig.fake.fates([Fate::Crowd]);
+    let refused = rig.heartbeat(&node).await;
+    assert!(matches!(refused, Err(ReadError::TooMany(7))), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_of_a_session_that_is_over_neither_return_nor_keep_others_from_it() {
+    let rig = Rig::new();
+    let nodes = rig.register_many(3);
+    sleep(TTL + MS).await;
+    rig.fake.take_proposed();
+    rig.fake.fates([Fate::Hold]);
+    let under_way = rig.begin_heartbeat(&nodes[..1]).await;
+    let waiting = rig.begin_heartbeat(&nodes[1..2]).await;
+    rig.fake.lead.send_replace(Some(LeadTerm(2)));
+    settle().await;
+    let next = rig.begin_heartbeat(&nodes[2..]).await;
+    rig.fake.release(1);
+    assert!(is_no_leader(&under_way.await.unwrap()));
+    assert!(is_no_leader(&waiting.await.unwrap()));
+    assert_eq!(next.await.unwrap().unwrap(), [ALIVE]);
+    let expected = [[rig.id(&nodes[0])], [rig.id(&nodes[2])]];
+    assert_eq!(returns(&rig.fake.take_proposed()), expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn returns_that_come_while_one_is_under_way_share_the_next_one() {
     let rig = Rig::new();
     let nodes = rig.register_many(4);
