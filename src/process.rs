@@ -13,8 +13,9 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogConfig, LogFormat};
 use crate::exit;
 
-/// Said less of unless asked for, because they say much that is of use to their authors only.
-const QUIET: &str = "openraft=warn,sled=warn,hyper=warn";
+/// Said less of unless asked for, because they say much that is of use to their authors only: openraft
+/// warns ten times a second while a member is down, which the member itself says once.
+const QUIET: &str = "openraft=error,sled=warn,hyper=warn";
 
 /// Runs a role until it ends, and gives its exit code. SIGTERM and SIGINT cancel the token that it
 /// gets; after a second one nothing is waited for.

@@ -258,11 +258,19 @@ impl LeadershipChanges {
 
     fn tell(&self, leadership: Leadership, lead: Option<LeadTerm>) {
         self.lead.send_if_modified(|known| std::mem::replace(known, lead) != lead);
+        let mut is_other_leader = false;
         self.leadership.send_if_modified(|known| {
-            let is_news = known.leader != leadership.leader || known.is_leader != leadership.is_leader;
+            is_other_leader = known.leader != leadership.leader;
+            let is_news = is_other_leader || known.is_leader != leadership.is_leader;
             *known = leadership;
             is_news
         });
+        if is_other_leader {
+            match &self.leadership.borrow().leader {
+                Some(leader) => tracing::info!(leader = %leader.id, "the cluster has a leader"),
+                None => tracing::warn!("no leader is known"),
+            }
+        }
     }
 }
 
