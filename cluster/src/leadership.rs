@@ -289,3 +289,6 @@ fn address_of(metrics: &Metrics, id: MemberId) -> Option<MemberAddress> {
 pub(crate) fn peer_address(id: u64, node: &MemberNode) -> PeerAddress {
     PeerAddress { member: MemberId(id), address: node.peer.clone(), incarnation: Some(node.incarnation) }
 }
+
+#[cfg(test)]
+mod tests;

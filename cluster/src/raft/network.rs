@@ -350,3 +350,6 @@ impl From<CallError> for RpcError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

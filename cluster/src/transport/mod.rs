@@ -12,7 +12,7 @@ mod message;
 mod peers;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use connection::{CallError, PendingAnswer};
 pub(crate) use handshake::{Hello, PeerIdentity, Purpose};

@@ -20,7 +20,7 @@ use crate::env::Env;
 use crate::error::ReadError;
 use crate::identity::LocalIdentity;
 
-const SECRET: &[u8] = b"secret";
+pub(crate) const SECRET: &[u8] = b"secret";
 const LIMIT: Duration = Duration::from_secs(20);
 const SERVING: PeerIdentity =
     PeerIdentity { cluster: Some(ClusterId(1)), member: MemberId(2), incarnation: Incarnation(22) };
@@ -67,13 +67,13 @@ impl Service for Serving {
     }
 }
 
-struct Side {
-    peers: Peers,
+pub(crate) struct Side {
+    pub(crate) peers: Peers,
     _directory: tempfile::TempDir,
 }
 
 /// A member that calls others.
-fn caller(member: u64, secret: &[u8]) -> Side {
+pub(crate) fn caller(member: u64, secret: &[u8]) -> Side {
     let directory = tempfile::tempdir().unwrap();
     let id = MemberId(member);
     let config = MemberConfig {
