@@ -9,5 +9,6 @@
 mod bootstrap;
 mod failover;
 mod harness;
+mod leases;
 mod restart;
 mod traffic;
