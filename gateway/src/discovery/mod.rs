@@ -111,10 +111,7 @@ async fn ready_now(watch: &mut Watch) -> Option<WatchEvent> {
 fn take(event: WatchEvent, status: &FeedStatus, updates: &mut Vec<FeedUpdate>) {
     match event {
         WatchEvent::Connected(connected) => {
-            tracing::info!(
-                endpoint = %connected.endpoint, member = ?connected.member_id, is_leader = connected.is_leader(),
-                "following the feed"
-            );
+            tracing::info!(endpoint = %connected.endpoint, "following the feed");
             status.connected(connected.endpoint.to_string(), connected.is_leader());
             return status.heard();
         }
@@ -122,8 +119,11 @@ fn take(event: WatchEvent, status: &FeedStatus, updates: &mut Vec<FeedUpdate>) {
             if matches!(disconnected.reason, DisconnectReason::ForeignCluster { .. }) {
                 status.foreign_clusters.increment();
             }
-            tracing::warn!(endpoint = %disconnected.endpoint, reason = %disconnected.reason, "the feed is interrupted");
-            return status.disconnected(format!("{}: {}", disconnected.endpoint, disconnected.reason));
+            let (endpoint, reason) = (&disconnected.endpoint, &disconnected.reason);
+            if status.disconnected(format!("{endpoint}: {reason}")) {
+                tracing::warn!(%endpoint, %reason, "no feed from this member; the tables stay as they are");
+            }
+            return;
         }
         WatchEvent::Snapshot(event) => {
             status.snapshots.increment();

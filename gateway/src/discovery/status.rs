@@ -1,11 +1,15 @@
 //! How the gateway stands with the registry, for the admin API and the metrics.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::metrics::{Counter, Histogram};
+
+/// Reasons of one outage that are remembered as told.
+const REASONS_MAX: usize = 32;
 
 /// What the feed and the cache report. Counters are written by one task each.
 #[derive(Debug, Default)]
@@ -35,6 +39,8 @@ struct State {
     heard: Option<(Instant, Duration)>,
     from_cache: bool,
     last_error: Option<String>,
+    /// Why nobody could tell the feed since somebody last did.
+    reasons: BTreeSet<String>,
 }
 
 /// How the gateway stands with the registry.
@@ -69,6 +75,7 @@ impl FeedStatus {
     pub(crate) fn connected(&self, member: String, is_leader: bool) {
         let mut state = self.lock();
         (state.member, state.is_leader, state.last_error) = (Some(member), is_leader, None);
+        state.reasons.clear();
     }
 
     /// The member that tells the feed said whether it leads.
@@ -83,11 +90,13 @@ impl FeedStatus {
         state.from_cache = false;
     }
 
-    /// Nobody tells the feed any more.
-    pub(crate) fn disconnected(&self, why: String) {
+    /// Nobody tells the feed, or not yet. Whether this reason is new: attempts go on for as long as the
+    /// registry is away, and fail for the same reasons again and again.
+    pub(crate) fn disconnected(&self, why: String) -> bool {
         self.disconnects.increment();
         let mut state = self.lock();
-        (state.member, state.is_leader, state.last_error) = (None, false, Some(why));
+        (state.member, state.is_leader, state.last_error) = (None, false, Some(why.clone()));
+        state.reasons.len() < REASONS_MAX && state.reasons.insert(why)
     }
 
     /// How things stand.
@@ -104,5 +113,24 @@ impl FeedStatus {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_new_once_in_an_outage() {
+        let status = FeedStatus::default();
+        let refused = |member: u32| format!("http://192.0.2.{member}:5000: connection refused");
+        assert!(status.disconnected(refused(1)));
+        assert!(status.disconnected(refused(2)), "another member");
+        assert!(!status.disconnected(refused(1)));
+        status.connected("http://192.0.2.1:5000".to_owned(), true);
+        assert!(status.disconnected(refused(1)), "another outage");
+        let news = (0..1_000).filter(|member| status.disconnected(refused(*member))).count();
+        assert!(news < REASONS_MAX, "what is remembered is bounded");
+        assert_eq!(status.report().last_error, Some(refused(999)), "the last one is known all the same");
     }
 }
