@@ -24,6 +24,7 @@ mod watch;
 use std::sync::Arc;
 
 use kenger_cluster::Member;
+use kenger_types::{ClusterId, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
 use crate::token::Token;
@@ -86,11 +87,18 @@ impl Api {
     }
 
     /// Before a read: waits until this member's state has everything that was acknowledged before,
-    /// unless the reader takes it as it is.
+    /// unless the reader takes it as it is. Before there is a cluster, nobody is told that nothing is
+    /// registered: that is not known.
     async fn barrier(&self, stale: bool) -> Result<(), Failure> {
         if !stale {
             self.member().read_barrier().await?;
         }
-        Ok(())
+        self.cluster_id().map(|_| ())
+    }
+
+    /// Whose history this member has.
+    fn cluster_id(&self) -> Result<ClusterId, Failure> {
+        let not_started = || Failure::new(ErrorCode::NotReady, "the cluster has not been started yet");
+        self.member().cluster_id().ok_or_else(not_started)
     }
 }

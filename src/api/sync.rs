@@ -88,9 +88,7 @@ async fn changed_since(api: &Api, since: Revision, filter: &FeedFilter, wait: Du
 /// The same tag means the same body: the cluster's history, the place in it, and what the caller may
 /// see of it.
 fn etag(api: &Api, state: &Registry, filter: &FeedFilter) -> Result<HeaderValue, Failure> {
-    let Some(cluster_id) = api.member().cluster_id() else {
-        return Err(Failure::new(ErrorCode::NotReady, "the cluster has not been started yet"));
-    };
+    let cluster_id = api.cluster_id()?;
     let mut visible = DefaultHasher::new();
     filter.hash(&mut visible);
     let tag = format!("\"{cluster_id}-{}-{:016x}\"", state.revision(), visible.finish());

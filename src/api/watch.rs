@@ -83,9 +83,7 @@ pub(super) async fn watch(
     let place = api.gates().watcher()?;
     // Before subscribing: a cursor ahead of a follower that lags must not pass for a foreign one.
     api.barrier(terms == Terms::Stale).await?;
-    let Some(cluster_id) = api.member().cluster_id() else {
-        return Err(Failure::new(ErrorCode::NotReady, "the cluster has not been started yet"));
-    };
+    let cluster_id = api.cluster_id()?;
     let subscription = api.member().subscribe(after, filter);
     let stream = Stream {
         cluster_id,

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::events::Events;
-use crate::support::{ADMIN, Options, Server, answer, cluster, until};
+use crate::support::{ADMIN, Options, Server, answer, cluster, never_started, until};
 
 /// The leader, and the others.
 fn split(mut servers: Vec<Server>) -> (Server, Vec<Server>) {
@@ -135,4 +135,22 @@ async fn without_a_quorum_reads_fail_streams_end_and_stale_reads_say_how_stale_t
     let stale = left.request(Method::GET, "/api/upstream/watch?consistency=stale");
     Events::open(stale).await.snapshot().await;
     left.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_cluster_was_never_started_tells_nobody_that_there_is_nothing() {
+    let server = never_started(Options::default()).await;
+    assert_eq!(server.get("/healthz").await.status, 200);
+    for path in [
+        "/api/upstream/sync",
+        "/api/upstream/node/list",
+        "/api/upstream/namespace/list",
+        "/api/upstream/watch",
+    ] {
+        let stale = server.get(&format!("{path}?consistency=stale")).await;
+        assert_eq!((stale.status, stale.error()), (503, "not_ready"), "{path}: {}", stale.text);
+        let refused = server.get(path).await;
+        assert_eq!((refused.status, refused.error()), (503, "no_leader"), "{path}: {}", refused.text);
+    }
+    server.stop().await;
 }

@@ -66,6 +66,20 @@ pub(crate) struct Server {
 
 /// Starts this many members of one cluster and waits until each has a leader and has caught up.
 pub(crate) async fn cluster(members: usize, options: Options) -> Vec<Server> {
+    let servers = launch(members, members, options).await;
+    for server in &servers {
+        until("every member is ready", || async { server.get("/readyz").await.status == 200 }).await;
+    }
+    servers
+}
+
+/// One of three members of which the others have never been there.
+pub(crate) async fn never_started(options: Options) -> Server {
+    launch(3, 1, options).await.remove(0)
+}
+
+/// Starts the first `started` of the members of a cluster.
+async fn launch(members: usize, started: usize, options: Options) -> Vec<Server> {
     let mut sockets = Vec::new();
     for _ in 0..members {
         let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -80,7 +94,7 @@ pub(crate) async fn cluster(members: usize, options: Options) -> Vec<Server> {
             api: api.local_addr().unwrap().to_string(),
         })
         .collect();
-    let starting = list.clone().into_iter().zip(sockets).map(|(own, (peer, api))| {
+    let starting = list.clone().into_iter().zip(sockets).take(started).map(|(own, (peer, api))| {
         let data_dir = TempDir::new().unwrap();
         let config = MemberConfig {
             id: own.id,
@@ -102,11 +116,7 @@ pub(crate) async fn cluster(members: usize, options: Options) -> Vec<Server> {
         Server::start(config, api_config, peer, api, data_dir)
     });
     let servers = futures_util::future::join_all(starting.map(tokio::spawn)).await;
-    let servers: Vec<Server> = servers.into_iter().map(Result::unwrap).collect();
-    for server in &servers {
-        until("every member is ready", || async { server.get("/readyz").await.status == 200 }).await;
-    }
-    servers
+    servers.into_iter().map(Result::unwrap).collect()
 }
 
 /// Starts a cluster of one.
