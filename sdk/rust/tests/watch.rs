@@ -11,6 +11,7 @@ use common::{Member, Reply, Request, client, error, nobody, raw_reply};
 use kenger_sdk::{DisconnectReason, Watch, WatchEvent, WatchOptions};
 use kenger_types::{ClusterId, ErrorCode, Revision};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const OURS: &str = "00000000000000000000000000000001";
 const FOREIGN: &str = "00000000000000000000000000000002";
@@ -238,6 +239,25 @@ async fn the_leader_is_listened_to_as_soon_as_it_can_be_reached_without_a_break(
     *named.lock().unwrap() = leader.url();
     assert_eq!(events(&mut watch, 2).await, ["connected", "change 7"], "no break, and nothing twice");
     assert_eq!(cursors(&leader), [Some("6".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_leader_that_stands_still_is_left_for_the_next_one_before_its_stream_is_given_up() {
+    // Tells where it is and stops, as a member does that is suspended: its connections stay.
+    let old = Member::start(|number, _| match number {
+        0 => open(&[snapshot(5), bookmark_of(OURS, 5, Some((1, "127.0.0.1:1")))]),
+        _ => Reply::Hang,
+    })
+    .await;
+    let new = Member::answering(open(&[bookmark(5), change(6)])).await;
+    let follower = follower_of(&Arc::new(Mutex::new(new.url())), Vec::new()).await;
+    let options = WatchOptions { from_leader: true, ..WatchOptions::default() };
+    let mut watch = watch(&[&old, &follower], options);
+    assert_eq!(events(&mut watch, 3).await, ["connected", "snapshot 5", "bookmark 5"]);
+    let silent_since = Instant::now();
+    assert_eq!(events(&mut watch, 2).await, ["connected", "change 6"]);
+    assert!(silent_since.elapsed() < Duration::from_secs(12), "{:?}", silent_since.elapsed());
+    assert_eq!(old.count(), 1, "the one that stands still is not asked again");
 }
 
 #[tokio::test]

@@ -40,6 +40,12 @@ impl Cursor {
         self.from_leader
     }
 
+    /// Whether the present stream has told something. Its first event may be a snapshot, which takes
+    /// its time.
+    pub(super) fn has_heard(&self) -> bool {
+        self.unheard.is_none()
+    }
+
     /// A member begins to tell, after [`Cursor::revision`]. `from_leader`: it was asked for the
     /// leader's feed.
     pub(super) fn begin_stream(&mut self, endpoint: Endpoint, from_leader: bool) {

@@ -36,6 +36,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const STEADY_AFTER: Duration = Duration::from_secs(5);
 /// A stream that delivered something makes the next wait as short as after this many failures.
 const FAILURES_AFTER_DELIVERY: u32 = 2;
+/// A leader that says nothing for this long, which is longer than between two bookmarks, may be one no
+/// more: another one is looked for.
+const OVERDUE_AFTER: Duration = Duration::from_secs(6);
 /// A stream without an event for this long is given up: three intervals of the bookmarks.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -46,8 +49,8 @@ pub struct WatchOptions {
     /// [`FILTER_MAX_NAMESPACES`](kenger_types::limits::FILTER_MAX_NAMESPACES).
     pub namespaces: Vec<NamespaceName>,
     /// Prefer the leader, whose feed is the first to know. Another member is listened to while the
-    /// leader's address cannot be connected to from here; meanwhile the leader is looked for again
-    /// and again.
+    /// leader's address cannot be connected to from here; meanwhile, and while the leader says
+    /// nothing, a leader is looked for again and again.
     pub from_leader: bool,
     /// What the caller knows already: the feed continues after it. Without one, it begins with a
     /// snapshot.
@@ -105,8 +108,9 @@ enum State {
     Streaming {
         target: Target,
         since: Instant,
+        /// When the last event came.
+        heard: Instant,
         stream: Box<Stream>,
-        /// For the leader, as long as another member tells.
         seek: Seek,
     },
 }
@@ -132,20 +136,20 @@ impl Watch {
                     let opened = opening.await;
                     self.opened(opened);
                 }
-                State::Streaming { stream, seek, .. } => {
+                State::Streaming { target, heard, stream, seek, .. } => {
                     let (client, request, route, cursor) =
                         (&self.client, &self.request, &self.route, &self.cursor);
                     let begin = || {
-                        let (cluster, after) = (cursor.cluster(), cursor.revision());
-                        seek::search(client.clone(), request.clone(), route.leader_only(), cluster, after)
+                        let is_silent = cursor.has_heard() && heard.elapsed() >= OVERDUE_AFTER;
+                        (is_silent || !cursor.is_from_leader()).then(|| {
+                            let route = route.leader_only(is_silent.then_some(&target.endpoint));
+                            let (cluster, after) = (cursor.cluster(), cursor.revision());
+                            seek::search(client.clone(), request.clone(), route, cluster, after)
+                        })
                     };
                     tokio::select! {
                         received = stream.next() => self.received(received),
-                        found = seek.next(begin), if route.wants_leader() && !cursor.is_from_leader() => {
-                            if let Some(found) = found {
-                                self.change_over(found);
-                            }
-                        }
+                        found = seek.next(begin), if route.wants_leader() => self.change_over(found),
                     }
                 }
             }
@@ -195,8 +199,8 @@ impl Watch {
     /// Listens to this stream from now on.
     fn begin(&mut self, target: Target, stream: Stream) {
         self.cursor.begin_stream(target.endpoint.clone(), target.ask_leader);
-        let stream = Box::new(stream);
-        self.state = State::Streaming { target, since: Instant::now(), stream, seek: Seek::new() };
+        let (now, stream) = (Instant::now(), Box::new(stream));
+        self.state = State::Streaming { target, since: now, heard: now, stream, seek: Seek::new() };
     }
 
     /// Leaves the present stream for the leader's, which may tell some of it again.
@@ -206,7 +210,8 @@ impl Watch {
     }
 
     fn received(&mut self, received: Result<FeedEvent, DisconnectReason>) {
-        let State::Streaming { target, .. } = &self.state else { return };
+        let State::Streaming { target, heard, .. } = &mut self.state else { return };
+        *heard = Instant::now();
         let told = match received {
             Ok(FeedEvent::Leader(event)) => self.cursor.leader(&event).and_then(|()| {
                 self.route.leader_is(event.leader.as_ref());

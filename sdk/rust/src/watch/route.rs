@@ -60,11 +60,12 @@ impl Route {
         self.wants_leader
     }
 
-    /// A round of its own that asks for the leader alone.
-    pub(super) fn leader_only(&self) -> Self {
+    /// A round of its own that asks for the leader alone, and not `silent`.
+    pub(super) fn leader_only(&self, silent: Option<&Endpoint>) -> Self {
         let mut route = Self::new(self.endpoints.clone(), self.preferred, true);
         route.leader.clone_from(&self.leader);
         route.begin_round();
+        route.queue.retain(|target| Some(&target.endpoint) != silent);
         // No second pass.
         route.any_member = true;
         route

@@ -1,8 +1,9 @@
-//! Looks for the leader while another member tells.
+//! Looks for the leader while another member tells, or while the leader says nothing.
 //!
 //! A member that is cut off from the others goes on to answer, and has nothing to tell: a watch that
 //! has come to listen to it, because no leader could be reached for a while, would never hear of
-//! anything again. So the leader is looked for beside the stream, which goes on until the leader tells.
+//! anything again. A leader that stands still, or that the network has lost, ends no stream. So the
+//! leader is looked for beside the stream, which goes on until the leader tells.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -40,16 +41,25 @@ impl Seek {
         Self::Resting(Instant::now() + SEEK_EVERY)
     }
 
-    /// Waits until it is time, makes one search with `begin`, and tells what it found. Cancel-safe.
-    pub(super) async fn next(&mut self, begin: impl FnOnce() -> Search) -> Option<Found> {
-        if let Self::Resting(until) = *self {
-            tokio::time::sleep_until(until).await;
-            *self = Self::Searching(begin());
+    /// Looks whenever it is time and `begin` wants it, until the leader is found. Cancel-safe.
+    pub(super) async fn next(&mut self, begin: impl Fn() -> Option<Search>) -> Found {
+        loop {
+            let found = match self {
+                Self::Resting(until) => {
+                    tokio::time::sleep_until(*until).await;
+                    if let Some(search) = begin() {
+                        *self = Self::Searching(search);
+                        continue;
+                    }
+                    None
+                }
+                Self::Searching(search) => search.await,
+            };
+            *self = Self::new();
+            if let Some(found) = found {
+                return found;
+            }
         }
-        let Self::Searching(search) = self else { return None };
-        let found = search.await;
-        *self = Self::new();
-        found
     }
 }
 
