@@ -47,10 +47,13 @@ pub(super) fn with_revision(mut response: Response, revision: Revision) -> Respo
     response
 }
 
-/// Says how long ago the member last heard from a leader.
+/// Says how long ago the member last heard from a leader; nothing if it never did.
 pub(super) fn with_lag(mut response: Response, lag: Duration) -> Response {
-    let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
-    response.headers_mut().insert(LEADER_LAG_MS, HeaderValue::from(ms));
+    if lag != Duration::MAX
+        && let Ok(ms) = u64::try_from(lag.as_millis())
+    {
+        response.headers_mut().insert(LEADER_LAG_MS, HeaderValue::from(ms));
+    }
     response
 }
 

@@ -390,7 +390,8 @@ async fn a_lagging_member_does_not_turn_the_clock_back() {
         Member::playing(vec![cut(&[bookmark(5), snapshot(5), change(6)]), open(&[bookmark(5), snapshot(5)])])
             .await;
     let second = Member::answering(open(&[bookmark(6), change(7)])).await;
-    let mut watch = watch(&[&first, &second], WatchOptions::default());
+    let options = WatchOptions { stale: true, ..WatchOptions::default() };
+    let mut watch = watch(&[&first, &second], options);
     let all = events(&mut watch, 8).await;
     assert_eq!(all[3..], ["disconnected Ended", "connected", "disconnected Behind", "connected", "change 7"]);
 }
@@ -435,4 +436,12 @@ async fn too_many_namespaces_are_refused_before_anything_is_sent() {
     let namespaces = (0..257).map(|n| format!("ns-{n}").parse().unwrap()).collect();
     client(&[&member]).watch(WatchOptions { namespaces, ..WatchOptions::default() }).unwrap_err();
     assert_eq!(member.count(), 0);
+}
+
+#[tokio::test]
+async fn a_cursor_ahead_of_the_history_gets_a_snapshot_from_a_member_that_has_caught_up() {
+    let member = Member::answering(open(&[bookmark(5), snapshot(5), change(6)])).await;
+    let options = WatchOptions { last_revision: Some(Revision(99)), ..WatchOptions::default() };
+    let mut watch = watch(&[&member], options);
+    assert_eq!(events(&mut watch, 3).await, ["connected", "snapshot 5", "change 6"]);
 }

@@ -17,6 +17,8 @@ pub(super) struct Cursor {
     unheard: Option<Endpoint>,
     /// The leader tells.
     from_leader: bool,
+    /// Who tells was asked for what it has, and may be behind.
+    stale: bool,
 }
 
 /// What to tell of an event that is in order; nothing if it was told before.
@@ -24,7 +26,7 @@ pub(super) type Verdict = Result<Vec<WatchEvent>, DisconnectReason>;
 
 impl Cursor {
     pub(super) fn new(cluster: Option<ClusterId>, revision: Option<Revision>, filtered: bool) -> Self {
-        Self { cluster, revision, filtered, unheard: None, from_leader: false }
+        Self { cluster, revision, filtered, unheard: None, from_leader: false, stale: false }
     }
 
     pub(super) fn revision(&self) -> Option<Revision> {
@@ -47,10 +49,11 @@ impl Cursor {
     }
 
     /// A member begins to tell, after [`Cursor::revision`]. `from_leader`: it was asked for the
-    /// leader's feed.
-    pub(super) fn begin_stream(&mut self, endpoint: Endpoint, from_leader: bool) {
+    /// leader's feed; `stale`: for what it has, even if that is behind.
+    pub(super) fn begin_stream(&mut self, endpoint: Endpoint, from_leader: bool, stale: bool) {
         self.unheard = Some(endpoint);
         self.from_leader = from_leader;
+        self.stale = stale;
     }
 
     /// What was told cannot be continued: begin with a snapshot.
@@ -78,13 +81,15 @@ impl Cursor {
         Ok(vec![WatchEvent::Bookmark(event)])
     }
 
-    /// A snapshot replaces everything. One that is older than what was told comes from a member that
-    /// has not caught up, unless the leader itself says so.
+    /// A snapshot replaces everything. One that is older than what was told may come from a member
+    /// that has not caught up, if it was asked for what it has. Otherwise it has everything that was
+    /// ever acknowledged, and what was told is of another history.
     pub(super) fn snapshot(&mut self, event: SnapshotEvent) -> Verdict {
         let cluster_id = event.cluster_id;
         self.check_cluster(cluster_id)?;
         if let Some(known) = self.revision
             && event.revision < known
+            && self.stale
             && !self.from_leader
         {
             return Err(DisconnectReason::Behind { known, found: event.revision });
@@ -158,10 +163,10 @@ mod tests {
         "127.0.0.1:1".parse().unwrap()
     }
 
-    /// A cursor at revision 10 whose member has said who it is.
+    /// A cursor at revision 10 whose member, asked for what it has, has said who it is.
     fn at_ten(filtered: bool, is_leader: bool) -> Cursor {
         let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), filtered);
-        cursor.begin_stream(member(), false);
+        cursor.begin_stream(member(), false, true);
         let first = cursor.bookmark(bookmark(OURS, 99, is_leader)).unwrap();
         assert!(matches!(&first[..], [WatchEvent::Connected(who)] if who.is_leader() == is_leader));
         cursor
@@ -215,7 +220,7 @@ mod tests {
     fn nothing_of_a_foreign_cluster_is_told() {
         let foreign = DisconnectReason::ForeignCluster { expected: OURS, found: FOREIGN };
         let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), false);
-        cursor.begin_stream(member(), false);
+        cursor.begin_stream(member(), false, false);
         assert_eq!(cursor.bookmark(bookmark(FOREIGN, 10, true)), Err(foreign.clone()));
         assert_eq!(cursor.snapshot(snapshot(FOREIGN, 99)), Err(foreign));
         assert!(matches!(cursor.change(change(11)), Err(DisconnectReason::Unexpected(_))));
@@ -225,10 +230,10 @@ mod tests {
     #[test]
     fn the_first_cluster_is_the_right_one_from_then_on() {
         let mut cursor = Cursor::new(None, None, false);
-        cursor.begin_stream(member(), false);
+        cursor.begin_stream(member(), false, false);
         let first = cursor.snapshot(snapshot(OURS, 5)).unwrap();
         assert!(matches!(&first[..], [WatchEvent::Connected(_), WatchEvent::Snapshot(_)]));
-        cursor.begin_stream(member(), false);
+        cursor.begin_stream(member(), false, false);
         assert!(matches!(
             cursor.snapshot(snapshot(FOREIGN, 6)),
             Err(DisconnectReason::ForeignCluster { .. })
@@ -237,15 +242,17 @@ mod tests {
     }
 
     #[test]
-    fn an_older_snapshot_is_taken_from_the_leader_alone() {
+    fn an_older_snapshot_is_not_taken_from_a_member_that_may_be_behind() {
         let behind = DisconnectReason::Behind { known: Revision(10), found: Revision(9) };
         assert_eq!(at_ten(false, false).snapshot(snapshot(OURS, 9)), Err(behind));
         let mut cursor = at_ten(false, true);
         assert_eq!(cursor.snapshot(snapshot(OURS, 9)).unwrap().len(), 1);
         assert_eq!(cursor.revision(), Some(Revision(9)));
 
-        let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), false);
-        cursor.begin_stream(member(), true);
-        assert_eq!(cursor.snapshot(snapshot(OURS, 8)).unwrap().len(), 2, "asked as the leader, it answered");
+        for (from_leader, whose) in [(true, "the leader"), (false, "a member that has caught up")] {
+            let mut cursor = Cursor::new(Some(OURS), Some(Revision(10)), false);
+            cursor.begin_stream(member(), from_leader, false);
+            assert_eq!(cursor.snapshot(snapshot(OURS, 8)).unwrap().len(), 2, "{whose} answered");
+        }
     }
 }

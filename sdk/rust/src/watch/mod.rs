@@ -198,7 +198,8 @@ impl Watch {
 
     /// Listens to this stream from now on.
     fn begin(&mut self, target: Target, stream: Stream) {
-        self.cursor.begin_stream(target.endpoint.clone(), target.ask_leader);
+        let stale = self.request.is_stale(&target);
+        self.cursor.begin_stream(target.endpoint.clone(), target.ask_leader, stale);
         let (now, stream) = (Instant::now(), Box::new(stream));
         self.state = State::Streaming { target, since: now, heard: now, stream, seek: Seek::new() };
     }

@@ -45,6 +45,11 @@ impl Request {
         Self { query, stale }
     }
 
+    /// Whether this member is asked for what it has, even if that is behind.
+    pub(super) fn is_stale(&self, target: &Target) -> bool {
+        self.stale && !target.ask_leader
+    }
+
     pub(super) fn build(
         &self,
         client: &Client,
@@ -54,7 +59,8 @@ impl Request {
         let mut request = client.request(Method::GET, &target.endpoint, path::WATCH).query(&self.query);
         if target.ask_leader {
             request = request.query(&[("from", "leader")]);
-        } else if self.stale {
+        }
+        if self.is_stale(target) {
             request = request.query(&[("consistency", "stale")]);
         }
         if let Some(revision) = after {
