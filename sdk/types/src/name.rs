@@ -1,6 +1,6 @@
 //! Text values: names, hosts, health paths and descriptions.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -16,7 +16,7 @@ use crate::limits::{
 };
 
 macro_rules! text {
-    ($(#[$doc:meta])* $name:ident, $check:path) => {
+    ($(#[$doc:meta])* $name:ident, $read:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -32,8 +32,7 @@ macro_rules! text {
             type Err = Invalid;
 
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                $check(text)?;
-                Ok(Self(text.into()))
+                Ok(Self($read(text)?.into()))
             }
         }
 
@@ -92,24 +91,27 @@ macro_rules! text {
 text!(
     /// A namespace's name: 1 to 64 of `A-Z a-z 0-9 . _ -`.
     NamespaceName,
-    check_name
+    read_name
 );
 text!(
     /// Where a node listens: an IPv4 or IPv6 address (without brackets) or an RFC 1123 host name,
     /// at most 128 bytes.
+    ///
+    /// One place has one spelling, else its node could be there twice: names are kept in lower case,
+    /// IPv6 addresses as RFC 5952 writes them.
     Host,
-    check_host
+    read_host
 );
 text!(
     /// The path of a health check: starts with `/`, at most 128 printable ASCII characters without
     /// spaces, because it is written into a request line as it is.
     HealthPath,
-    check_health_path
+    read_health_path
 );
 text!(
     /// What a namespace is for: at most 255 bytes, no control characters.
     Description,
-    check_description
+    read_description
 );
 
 /// Reads a text value without a copy in between.
@@ -160,18 +162,21 @@ fn check_length(text: &str, what: &str, max: usize) -> Result<(), Invalid> {
     }
 }
 
-fn check_name(text: &str) -> Result<(), Invalid> {
+fn read_name(text: &str) -> Result<Cow<'_, str>, Invalid> {
     check_length(text, "name", NAME_MAX_BYTES)?;
     match text.chars().find(|c| !matches!(c, 'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-')) {
         Some(bad) => Err(Invalid(format!("a name consists of A-Z a-z 0-9 . _ -, this one has {bad:?}"))),
-        None => Ok(()),
+        None => Ok(text.into()),
     }
 }
 
-fn check_host(text: &str) -> Result<(), Invalid> {
+fn read_host(text: &str) -> Result<Cow<'_, str>, Invalid> {
     check_length(text, "host", HOST_MAX_BYTES)?;
-    if text.parse::<Ipv4Addr>().is_ok() || text.parse::<Ipv6Addr>().is_ok() {
-        return Ok(());
+    if text.parse::<Ipv4Addr>().is_ok() {
+        return Ok(text.into());
+    }
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Ok(address.to_string().into());
     }
     let all_numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if all_numeric || !text.split('.').all(is_host_label) {
@@ -179,7 +184,10 @@ fn check_host(text: &str) -> Result<(), Invalid> {
             "{text:?} is neither an IPv4 or IPv6 address nor a host name (labels of letters, digits and -, joined by dots)"
         )));
     }
-    Ok(())
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Ok(text.to_ascii_lowercase().into());
+    }
+    Ok(text.into())
 }
 
 /// RFC 1123 section 2.1: letters, digits and hyphens, no hyphen at either end, at most 63 bytes.
@@ -191,7 +199,7 @@ fn is_host_label(label: &str) -> bool {
         && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-fn check_health_path(text: &str) -> Result<(), Invalid> {
+fn read_health_path(text: &str) -> Result<Cow<'_, str>, Invalid> {
     check_length(text, "health path", HEALTH_PATH_MAX_BYTES)?;
     if !text.starts_with('/') {
         return Err(Invalid(format!("a health path starts with /, this one is {text:?}")));
@@ -200,11 +208,11 @@ fn check_health_path(text: &str) -> Result<(), Invalid> {
         Some(bad) => Err(Invalid(format!(
             "a health path has printable ASCII without spaces only, this one has {bad:?}"
         ))),
-        None => Ok(()),
+        None => Ok(text.into()),
     }
 }
 
-fn check_description(text: &str) -> Result<(), Invalid> {
+fn read_description(text: &str) -> Result<Cow<'_, str>, Invalid> {
     if text.len() > DESCRIPTION_MAX_BYTES {
         return Err(Invalid(format!(
             "a description has at most {DESCRIPTION_MAX_BYTES} bytes, this one has {}",
@@ -213,6 +221,6 @@ fn check_description(text: &str) -> Result<(), Invalid> {
     }
     match text.chars().find(|c| c.is_control()) {
         Some(bad) => Err(Invalid(format!("a description has no control characters, this one has {bad:?}"))),
-        None => Ok(()),
+        None => Ok(text.into()),
     }
 }
