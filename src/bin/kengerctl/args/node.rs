@@ -34,7 +34,7 @@ pub(crate) enum NodeCommand {
         #[arg(value_name = "HOST:PORT")]
         address: Address,
         /// 0 to 10000; 0 takes no new traffic; `default` is what the service declares
-        #[arg(value_name = "WEIGHT|default")]
+        #[arg(value_name = "WEIGHT|default", allow_negative_numbers = true)]
         weight: OrDefault<Weight>,
         #[command(flatten)]
         condition: Condition,
@@ -79,7 +79,7 @@ pub(crate) struct NodeRegisterArgs {
     #[arg(value_name = "HOST:PORT")]
     pub(crate) address: Address,
     /// Its share of traffic, 0 to 10000
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, allow_negative_numbers = true)]
     pub(crate) weight: Weight,
     /// Where it is checked; the namespace's path if not given
     #[arg(long, value_name = "PATH")]
@@ -104,7 +104,7 @@ pub(crate) struct NodeUpdateArgs {
     #[arg(value_name = "HOST:PORT")]
     pub(crate) address: Address,
     /// As `node weight`
-    #[arg(long, value_name = "WEIGHT|default")]
+    #[arg(long, value_name = "WEIGHT|default", allow_negative_numbers = true)]
     pub(crate) weight: Option<OrDefault<Weight>>,
     /// Where it is checked; `default` is the namespace's path
     #[arg(long, value_name = "PATH|default")]
