@@ -1,7 +1,8 @@
-//! Kenger's development tasks: `cargo xtask test | ci | fix | tidy`.
+//! Kenger's development tasks: `cargo xtask test | ci | fix | tidy | bench`.
 //!
 //! `test` and `tidy` never change a file of the repository; `fix` does.
 
+mod bench;
 mod docker;
 mod fix;
 mod suite;
@@ -32,6 +33,8 @@ enum Task {
     Tidy,
     /// Build the image that the Docker test starts, from base images made on this machine.
     Image,
+    /// Measure a release build: a cluster, gateways, and beside them what a user would take instead.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     match Arguments::parse().task {
         Task::Test(options) => suite::run(&root, &options, suite::Kind::Local),
         Task::Ci(options) => suite::run(&root, &options, suite::Kind::Ci),
+        Task::Bench(options) => bench::run(&root, &options),
         Task::Fix => fix::run(&root),
         Task::Tidy => exit(suite::tidy_step(&root)),
         Task::Image => {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use kenger_sdk::{Endpoint, NodeQuery};
 use kenger_types::api::{NodeAddress, NodeRegister, NodeWeight, path};
@@ -35,8 +35,8 @@ use crate::failure::Failure;
 /// What is asked for: here the services tell who they are. Elsewhere, where they are checked, both
 /// are well.
 const WHO_PATH: &str = "/who";
-const OLD: u16 = StatusCode::OK.as_u16();
-const NEW: u16 = StatusCode::ACCEPTED.as_u16();
+const OLD: u16 = 200;
+const NEW: u16 = 202;
 
 const OLD_WEIGHT: i64 = 10_000;
 const NEW_WEIGHT: i64 = 1;
@@ -199,20 +199,23 @@ impl Asker {
             while in_a_row < ANSWERS_THAT_SETTLE {
                 let sent = Instant::now();
                 let outcome = self.connection.send(self.request.clone()).await;
-                let mut asked = asked.borrow_mut();
-                asked.requests += 1;
-                match outcome {
-                    Outcome::Answered(OLD) => {
-                        asked.last_by_old = Some(sent);
-                        in_a_row = 0;
+                let is_acknowledged = acknowledged.get().is_some();
+                let has_failed = {
+                    let mut asked = asked.borrow_mut();
+                    asked.requests += 1;
+                    match outcome {
+                        Outcome::Answered(OLD) => {
+                            asked.last_by_old = Some(sent);
+                            in_a_row = 0;
+                        }
+                        Outcome::Answered(NEW) => in_a_row += u32::from(is_acknowledged),
+                        Outcome::Answered(status) => {
+                            asked.failed.push(format!("HTTP {status} of a gateway"));
+                        }
+                        Outcome::Broken(reason) => asked.failed.push(format!("a gateway: {reason}")),
                     }
-                    Outcome::Answered(NEW) if acknowledged.get().is_some() => in_a_row += 1,
-                    Outcome::Answered(NEW) => {}
-                    Outcome::Answered(status) => asked.failed.push(format!("HTTP {status} of a gateway")),
-                    Outcome::Broken(reason) => asked.failed.push(format!("a gateway: {reason}")),
-                }
-                let has_failed = !asked.failed.is_empty();
-                drop(asked);
+                    matches!(outcome, Outcome::Broken(_) | Outcome::Answered(400..))
+                };
                 if has_failed {
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -233,8 +236,10 @@ async fn serve(who: u16, services: &mut JoinSet<()>) -> Result<u16, Failure> {
     let port = listener.local_addr()?.port();
     let answer = move |request: Request<Incoming>| async move {
         let mut response = Response::new(Empty::<Bytes>::new());
-        if request.uri().path() == WHO_PATH {
-            *response.status_mut() = StatusCode::from_u16(who).unwrap_or_default();
+        if request.uri().path() == WHO_PATH
+            && let Ok(status) = who.try_into()
+        {
+            *response.status_mut() = status;
         }
         Ok::<_, Infallible>(response)
     };
