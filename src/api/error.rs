@@ -96,7 +96,9 @@ impl From<Rejection> for Failure {
             Rejection::NamespaceNotFound(_) => {
                 (ErrorCode::NamespaceNotFound, "; `GET /api/upstream/namespace/list` shows what there is")
             }
-            Rejection::NodeNotFound(_) => (ErrorCode::NodeNotFound, "; it is gone, or has not registered yet"),
+            Rejection::NodeNotFound(_) => {
+                (ErrorCode::NodeNotFound, "; it is gone, or has not registered yet")
+            }
             Rejection::NamespaceExists(_) => (ErrorCode::NamespaceExists, ""),
             Rejection::RevisionMismatch { .. } => (ErrorCode::RevisionMismatch, ""),
         };
