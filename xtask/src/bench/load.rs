@@ -44,6 +44,11 @@ impl Found {
         self.0["latency_ms"][quantile].as_f64().unwrap_or(f64::NAN)
     }
 
+    /// What a benchmark tells besides.
+    pub(super) fn also(&self, name: &str) -> f64 {
+        self.0["also"][name].as_f64().unwrap_or(f64::NAN)
+    }
+
     /// A number of each member that has it.
     fn of_members(&self, key: &str) -> Vec<f64> {
         let members = self.0["members"].as_array().map_or(&[][..], Vec::as_slice);
