@@ -137,10 +137,11 @@ impl Proposer {
         term: Option<LeadTerm>,
     ) -> Result<Committed, ProposeError> {
         let places = if term.is_some() { &self.lease_places } else { &self.places };
-        let place = Arc::clone(places).try_acquire_owned().map_err(|_| too_many(term))?;
+        // Before a place is asked for: a member that stops takes all of them, see `drained`.
         if self.stopping.is_cancelled() && term.is_none() {
             return Err(ProposeError::Stopping);
         }
+        let place = Arc::clone(places).try_acquire_owned().map_err(|_| too_many(term))?;
         let (responder, answer) = ProgressResponder::complete_only();
         let proposal = Proposal { proposed_at_ms: self.env.unix_ms(), command };
         let mut write = self.raft.write(proposal).responder(responder);
@@ -189,7 +190,10 @@ impl Proposer {
 
     async fn forward(&self, leader: &PeerAddress, command: Command) -> Forwarded {
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let Ok(_place) = place else { return Forwarded::Done(Err(too_many(None))) };
+        let Ok(_place) = place else {
+            let is_stopping = self.stopping.is_cancelled();
+            return Forwarded::Done(Err(if is_stopping { ProposeError::Stopping } else { too_many(None) }));
+        };
         let limit = self.timing.commit_timeout + HOP_ALLOWANCE;
         let request = Request::Propose(command);
         let answer = self.peers.call(leader, Purpose::Client, &request, limit).await;
