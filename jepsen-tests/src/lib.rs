@@ -1,9 +1,11 @@
 //! Whole clusters of real processes under faults, with checkers.
 //!
 //! [`harness`] starts members of `kenger serve` and does to them what happens to machines: it kills
-//! them, stops them, cuts the network between them and moves their clocks. [`check`] writes down what
-//! was asked and answered meanwhile, and decides afterwards whether the promises were kept. The tests
-//! are in `tests/process/`, one file for each promise.
+//! them, stops them, cuts the network between them and moves their clocks. What was asked and answered
+//! meanwhile is written down as a [`history`]; [`check`] decides from it alone whether the promises were
+//! kept, and judges the histories of the simulation (`sim/`) in the same way.
+//!
+//! The tests in `tests/process/` are aimed at one promise each; [`observe`] is what they watch with.
 //!
 //! A step of a test that fails ends the test, so everything here panics rather than returns errors.
 
@@ -11,3 +13,5 @@
 
 pub mod check;
 pub mod harness;
+pub mod history;
+pub mod observe;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use jepsen_tests::check::Ledger;
 use jepsen_tests::harness::{Cluster, eventually, eventually_some};
+use jepsen_tests::observe::Ledger;
 use kenger_types::api::NodeAddress;
 use kenger_types::{Metadata, Node};
 

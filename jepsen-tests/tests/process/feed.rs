@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jepsen_tests::check::{WatchReport, Watcher, Writers};
 use jepsen_tests::harness::{Cluster, Settings, Sse, eventually};
+use jepsen_tests::observe::{WatchReport, Watcher, Writers};
 use kenger_types::Metadata;
 use kenger_types::feed::SnapshotEvent;
 

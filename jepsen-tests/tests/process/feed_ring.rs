@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jepsen_tests::check::{Replica, Watcher};
 use jepsen_tests::harness::{Api, Cluster, Settings, Sse, SseEvent, SseParser};
+use jepsen_tests::observe::{Replica, Watcher};
 use kenger_types::Metadata;
 use kenger_types::feed::{ChangeEvent, SnapshotEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use jepsen_tests::check::Pulse;
 use jepsen_tests::harness::{Cluster, Ending, MemberId, Settings};
+use jepsen_tests::observe::Pulse;
 use kenger_types::api::NodeAddress;
 use kenger_types::{Node, NodeStatus};
 use tokio::time::sleep;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use jepsen_tests::check::Writers;
 use jepsen_tests::harness::{
     Api, Cluster, MemberId, Namespaces, Settings, eventually, eventually_some, within_namespaces,
 };
+use jepsen_tests::observe::Writers;
 use kenger_types::{ErrorCode, Metadata};
 use tokio::time::{Instant, sleep};
 

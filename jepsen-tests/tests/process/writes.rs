@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use jepsen_tests::check::Writers;
 use jepsen_tests::harness::{Cluster, Ending, Settings, eventually};
+use jepsen_tests::observe::Writers;
 use tokio::time::sleep;
 
 use crate::agreement::assert_nothing_lost;
