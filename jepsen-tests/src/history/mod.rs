@@ -47,6 +47,10 @@ pub struct Run {
     pub timers: Timers,
     /// What a run has to have done, or it shows nothing.
     pub floor: Floor,
+    /// Unix time in milliseconds at which the run began, by the same clock that stamps the members'
+    /// logs; `None` where there is no such clock (a simulation). Only for people: no verdict reads it.
+    #[serde(default)]
+    pub began_unix_ms: Option<u64>,
 }
 
 /// The timers of the members of a run, in microseconds.
