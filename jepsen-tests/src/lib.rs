@@ -5,6 +5,9 @@
 //! meanwhile is written down as a [`history`]; [`check`] decides from it alone whether the promises were
 //! kept, and judges the histories of the simulation (`sim/`) in the same way.
 //!
+//! A [`run`] puts these together: a cluster, clients that do what a [`workload`] says, faults by a
+//! [`nemesis`], and the history of it all.
+//!
 //! The tests in `tests/process/` are aimed at one promise each; [`observe`] is what they watch with.
 //!
 //! A step of a test that fails ends the test, so everything here panics rather than returns errors.
@@ -14,4 +17,7 @@
 pub mod check;
 pub mod harness;
 pub mod history;
+pub mod nemesis;
 pub mod observe;
+pub mod run;
+pub mod workload;

@@ -30,8 +30,7 @@ pub fn within_namespaces(name: &str, members: u64, test: impl AsyncFnOnce(Namesp
     }
     // A thread of its own, because its network namespace is changed for good.
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of the test's own");
-        let namespaces = Namespaces::new(members);
+        let namespaces = Namespaces::enter(members);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(test(namespaces));
     });
@@ -74,6 +73,20 @@ struct MemberNetwork {
 }
 
 impl Namespaces {
+    /// What this machine lacks for it.
+    pub fn missing() -> Option<String> {
+        missing()
+    }
+
+    /// Moves this thread into a network namespace of its own, for good, and makes those of the members.
+    ///
+    /// # Panics
+    /// They cannot be made.
+    pub fn enter(members: u64) -> Self {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of the test's own");
+        Self::new(members)
+    }
+
     fn new(members: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         ip("link set lo up");
@@ -119,6 +132,14 @@ impl Namespaces {
     pub fn heal(&mut self) {
         let receivers: BTreeSet<_> = self.cuts.iter().map(|(_, to)| *to).collect();
         self.cuts.clear();
+        receivers.into_iter().for_each(|to| self.apply(to));
+    }
+
+    /// Exactly these packets are dropped from now on: from the first member to the second.
+    pub fn set_cuts(&mut self, cuts: &BTreeSet<(MemberId, MemberId)>) {
+        let changed = self.cuts.symmetric_difference(cuts).map(|(_, to)| *to);
+        let receivers: BTreeSet<_> = changed.collect();
+        self.cuts.clone_from(cuts);
         receivers.into_iter().for_each(|to| self.apply(to));
     }
 

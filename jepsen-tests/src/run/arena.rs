@@ -1,0 +1,86 @@
+//! What a run holds, and what a nemesis may lay hands on.
+
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+
+use super::recorder::Recorder;
+use crate::harness::{Cluster, Ending, MemberId, Network, Settings};
+use crate::history::Happened;
+
+/// What is decided before the cluster starts. Workloads and nemeses may change it in `prepare`.
+#[derive(Debug)]
+pub struct Setup {
+    /// How the members are started.
+    pub settings: Settings,
+    /// The directory of the run; what is put there stays after the run.
+    pub folder: PathBuf,
+    /// What joins the members, before any of them was started.
+    pub network: Box<dyn Network>,
+}
+
+/// A running cluster with everything around it. The nemeses have it in turn, so nobody else starts,
+/// ends or stops members meanwhile; clients are tasks of their own that have no part in it.
+#[derive(Debug)]
+pub struct Arena {
+    /// The members. Start and end them by the methods of the arena, which also note it.
+    pub cluster: Cluster,
+    /// What joins them.
+    pub network: Box<dyn Network>,
+    /// Where things are noted; its clock is the clock of the run.
+    pub recorder: Recorder,
+    /// Decides for the nemeses; from the seed of the run.
+    pub rng: fastrand::Rng,
+    /// The directory of the run.
+    pub folder: PathBuf,
+    /// A nemesis at work expects these members to end by themselves (their disk is full, a bit was
+    /// flipped). The run starts every other one that ends, and notes that it was not expected.
+    pub may_end: Vec<MemberId>,
+}
+
+impl Arena {
+    /// All members.
+    pub fn ids(&self) -> Vec<MemberId> {
+        self.cluster.ids()
+    }
+
+    /// How many members can be away while the others still have a quorum.
+    pub fn spare(&self) -> usize {
+        (self.ids().len() - 1) / 2
+    }
+
+    /// Draws `count` of `ids` (all, if there are not so many), in a random order.
+    pub fn draw(&mut self, ids: &[MemberId], count: usize) -> Vec<MemberId> {
+        let mut ids = ids.to_vec();
+        self.rng.shuffle(&mut ids);
+        ids.truncate(count);
+        ids
+    }
+
+    /// Starts a member that does not run.
+    pub fn start(&mut self, id: MemberId) {
+        self.cluster.start_member(id);
+        self.recorder.note_life(&process(id), Happened::Started);
+    }
+
+    /// Kills a member that runs.
+    pub fn kill(&mut self, id: MemberId) {
+        self.cluster.kill(id);
+        self.recorder.note_life(&process(id), Happened::Killed);
+    }
+
+    /// Asks a member to stop (SIGTERM) and waits until it has.
+    ///
+    /// # Panics
+    /// It does not do so in time, or not with success.
+    pub async fn stop(&mut self, id: MemberId) {
+        self.cluster.end(id, Ending::Asked).await;
+        let how = format!("asked to stop by {}", Signal::SIGTERM);
+        self.recorder.note_life(&process(id), Happened::Ended { how, is_expected: true });
+    }
+}
+
+/// What a member's process is called in a history.
+pub fn process(id: MemberId) -> String {
+    format!("member {id}")
+}
