@@ -3,11 +3,37 @@
 //! A checker never sees the system, only what clients, watchers and the fault injector noted, so that
 //! a history can be judged again later, and histories made by hand show that each checker can fail.
 
+mod agreement;
+mod evidence;
+mod recovery;
+mod report;
+mod sound;
+mod vacuity;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::history::{History, Micros};
+
+pub use evidence::Evidence;
+
+/// All checkers.
+pub fn all() -> Vec<Box<dyn Checker>> {
+    vec![
+        Box::new(agreement::Agreement),
+        Box::new(recovery::Recovery),
+        Box::new(vacuity::Vacuity),
+        Box::new(sound::Sound),
+    ]
+}
+
+/// What all checkers say about a history. The run has passed if all verdicts do
+/// ([`Verdict::is_pass`]).
+pub fn judge(history: &History) -> Vec<Finding> {
+    let evidence = Evidence::of(history);
+    all().iter().map(|checker| checker.judge(&evidence)).collect()
+}
 
 /// What a checker came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,6 +102,15 @@ pub struct Problem {
 pub trait Checker: Send + Sync {
     /// One word; what `--checker` and the tables call it.
     fn name(&self) -> &'static str;
+
+    /// Every rule that a [`Problem`] of this checker can name.
+    fn rules(&self) -> &'static [&'static str];
+
+    /// Judges a history that has been read.
+    fn judge(&self, evidence: &Evidence<'_>) -> Finding;
+
     /// Judges a history.
-    fn check(&self, history: &History) -> Finding;
+    fn check(&self, history: &History) -> Finding {
+        self.judge(&Evidence::of(history))
+    }
 }
