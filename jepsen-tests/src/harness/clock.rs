@@ -1,10 +1,13 @@
 //! A wall clock that jumps: libfaketime, preloaded into the members.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::settings::MemberId;
 
 /// Where Debian and others put the library.
 const LIBRARIES: [&str; 4] = [
@@ -40,6 +43,19 @@ impl FakeClock {
         Ok(clock)
     }
 
+    /// Another one, whose offset is kept beside that of this one under the name `name`.
+    fn sibling(&self, name: &str) -> Self {
+        let clock = Self { library: self.library.clone(), offset: self.offset.with_file_name(name) };
+        clock.jump(0);
+        clock
+    }
+
+    /// What a process that lives by this clock takes for the time now, in seconds since 1970.
+    pub fn seen(&self) -> i64 {
+        let output = Command::new("date").arg("+%s").envs(self.environment()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().parse().expect("seconds since 1970")
+    }
+
     /// The environment of a process that is to live by this clock.
     pub fn environment(&self) -> Vec<(String, String)> {
         let pairs = [
@@ -65,13 +81,9 @@ impl FakeClock {
     /// A process that lives by this clock sees a jump on its wall clock, and nothing of it on its
     /// monotonic one.
     async fn check(&self) {
-        let date = |clock: &Self| {
-            let output = Command::new("date").arg("+%s").envs(clock.environment()).output().unwrap();
-            String::from_utf8_lossy(&output.stdout).trim().parse::<i64>().expect("seconds since 1970")
-        };
-        let before = date(self);
+        let before = self.seen();
         self.jump(86_400);
-        assert!(date(self) - before >= 86_000, "libfaketime does not move the wall clock");
+        assert!(self.seen() - before >= 86_000, "libfaketime does not move the wall clock");
         self.jump(0);
 
         let started = Instant::now();
@@ -88,5 +100,25 @@ impl FakeClock {
         self.jump(0);
         let limit = started.elapsed().as_secs_f64() + 0.5;
         assert!((0.0..limit).contains(&monotonic), "libfaketime moves the monotonic clock: {monotonic} s");
+    }
+}
+
+/// A wall clock for each member, so that one can jump and the others not.
+#[derive(Debug)]
+pub struct Clocks(BTreeMap<MemberId, FakeClock>);
+
+impl Clocks {
+    /// Clocks of members 1 to `members`, whose offsets are kept in `folder`.
+    ///
+    /// # Errors
+    /// As [`FakeClock::new`].
+    pub async fn new(folder: &Path, members: u64) -> Result<Self, String> {
+        let first = FakeClock::new(folder).await?;
+        Ok(Self((1..=members).map(|id| (id, first.sibling(&format!("clock-offset-{id}")))).collect()))
+    }
+
+    /// The clock of a member.
+    pub fn of(&self, id: MemberId) -> &FakeClock {
+        &self.0[&id]
     }
 }

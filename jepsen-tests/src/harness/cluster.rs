@@ -1,11 +1,11 @@
 //! A cluster of real members, each a process with a data directory of its own.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use kenger_types::cluster::MemberRole;
@@ -22,6 +22,11 @@ use super::wait::{eventually, eventually_some};
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// A member that was asked to stop does so within this time.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+// Whoever has an address has these ports on it, too.
+const API_PORT: u16 = 5000;
+const PEER_PORT: u16 = 5001;
+const PROXY_PORT: u16 = 5002;
 
 /// How a member is made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +46,34 @@ pub(super) struct Home {
     pub(super) api_port: u16,
     /// Port for other members.
     pub(super) peer_port: u16,
+    /// The port that the member list says instead, if there is a proxy on it.
+    pub(super) proxy_port: Option<u16>,
+    /// The member's process, for as long as it runs; 0: none.
+    pub(super) pid: Arc<AtomicU32>,
     /// Its network namespace, if it is not the test's.
     pub(super) network: Option<Arc<OwnedFd>>,
+}
+
+impl Home {
+    /// With the usual ports.
+    pub(super) fn new(ip: Ipv4Addr, network: Option<Arc<OwnedFd>>) -> Self {
+        Self { ip, api_port: API_PORT, peer_port: PEER_PORT, proxy_port: None, pid: Arc::default(), network }
+    }
+
+    /// Where it listens for other members.
+    pub(super) fn peer_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.ip, self.peer_port)
+    }
+
+    /// Where other members look for it.
+    pub(super) fn peer_front(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.ip, self.proxy_port.unwrap_or(self.peer_port))
+    }
+
+    /// The same with a proxy in between.
+    pub(super) fn behind_a_proxy(self) -> Self {
+        Self { proxy_port: Some(PROXY_PORT), ..self }
+    }
 }
 
 #[derive(Debug)]
@@ -121,12 +152,31 @@ impl Cluster {
 
     /// A member's data directory.
     pub fn data_dir(&self, id: MemberId) -> PathBuf {
-        self.folder.path().join(format!("member-{id}"))
+        match &self.settings.disks {
+            Some(disks) => disks.data_dir(id),
+            None => self.folder.path().join(format!("member-{id}")),
+        }
     }
 
     /// A directory for other things of the test; it goes with the cluster.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The process of a member that runs.
+    pub fn pid(&self, id: MemberId) -> Option<u32> {
+        self.members[Self::index(id)].process.as_ref().map(Process::pid)
+    }
+
+    /// What the kernel says that a member does, see [`Process::state`]; `None` if it does not run.
+    pub fn process_state(&self, id: MemberId) -> Option<char> {
+        self.members[Self::index(id)].process.as_ref()?.state()
+    }
+
+    /// How a member that was started ended by itself, if it has; it counts as not running after that.
+    pub fn ended(&mut self, id: MemberId) -> Option<(ExitStatus, String)> {
+        let status = self.members[Self::index(id)].process.as_mut()?.ended()?;
+        Some((status, self.take(id).log_tail()))
     }
 
     /// Starts a member that does not run.
@@ -152,14 +202,17 @@ impl Cluster {
             .env("KENGER_TOKEN", &self.settings.token)
             .env("KENGER_PEER_SECRET", &self.settings.peer_secret);
         command.envs(self.settings.environment.iter().map(|(name, value)| (name, value)));
-        member.process = Some(Process::start(&name, &mut command, &log, home.network.as_deref()));
+        command.envs(self.settings.clocks.iter().flat_map(|clocks| clocks.of(id).environment()));
+        let process = Process::start(&name, &mut command, &log, home.network.as_deref());
+        home.pid.store(process.pid(), Ordering::Relaxed);
+        member.process = Some(process);
         member.is_paused = false;
     }
 
     fn member_list(&self) -> String {
         let entry = |(id, member): (u64, &Member)| {
-            let Home { ip, api_port, peer_port, .. } = member.home;
-            format!("{id}={ip}:{peer_port}@{ip}:{api_port}")
+            let home = &member.home;
+            format!("{id}={}@{}:{}", home.peer_front(), home.ip, home.api_port)
         };
         (1..).zip(&self.members).map(entry).collect::<Vec<_>>().join(",")
     }
@@ -284,6 +337,7 @@ impl Cluster {
     fn take(&mut self, id: MemberId) -> Process {
         let member = &mut self.members[Self::index(id)];
         member.is_paused = false;
+        member.home.pid.store(0, Ordering::Relaxed);
         member.process.take().unwrap_or_else(|| panic!("member {id} does not run"))
     }
 
@@ -294,7 +348,7 @@ impl Cluster {
 
 /// Addresses in 127.0.0.0/8 that no other test of this machine has: outgoing connections come from
 /// 127.0.0.1, so none of them can take the port of a member that is being restarted.
-fn loopback_homes(members: u64) -> Vec<Home> {
+pub(super) fn loopback_homes(members: u64) -> Vec<Home> {
     static NEXT: AtomicU8 = AtomicU8::new(0);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     for _ in 0..u8::MAX {
@@ -312,12 +366,10 @@ fn loopback_homes(members: u64) -> Vec<Home> {
     panic!("no free loopback addresses");
 }
 
-/// Two free ports of an address; none if somebody else uses the address.
+/// The free ports of an address; none if somebody else uses the address.
 fn loopback_home(ip: Ipv4Addr) -> Option<Home> {
-    /// Whoever has an address has this port on it, too.
-    const API_PORT: u16 = 5000;
-    const PEER_PORT: u16 = 5001;
-    TcpListener::bind((ip, API_PORT)).ok()?;
-    TcpListener::bind((ip, PEER_PORT)).ok()?;
-    Some(Home { ip, api_port: API_PORT, peer_port: PEER_PORT, network: None })
+    for port in [API_PORT, PEER_PORT, PROXY_PORT] {
+        TcpListener::bind((ip, port)).ok()?;
+    }
+    Some(Home::new(ip, None))
 }

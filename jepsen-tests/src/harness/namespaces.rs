@@ -5,9 +5,9 @@
 //! it, and a holder process of each member's ends with the test. The test itself moves into the
 //! namespace of the bridge, so that it reaches members that cannot reach each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -16,9 +16,16 @@ use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
 use super::cluster::{Cluster, Home};
+use super::links::{Faults, LinkId, Probed};
+use super::probe;
 use super::process::Process;
 use super::settings::{MemberId, Settings};
 use super::skip::skip;
+
+/// What tests of links are sent to.
+const PROBE_PORT: u16 = 5009;
+/// How much a link whose rate is limited takes at once: the largest that the kernel hands on in one piece.
+const RATE_BURST_BYTES: u64 = 64 << 10;
 
 /// Runs `test` where network namespaces can be made; says so where they cannot.
 ///
@@ -61,7 +68,9 @@ fn missing() -> Option<String> {
 pub struct Namespaces {
     members: Vec<MemberNetwork>,
     /// Which packets are dropped now: from the first member to the second.
-    cuts: BTreeSet<(MemberId, MemberId)>,
+    cuts: BTreeSet<LinkId>,
+    /// What else is wrong with the links.
+    faults: Faults,
     folder: TempDir,
 }
 
@@ -70,6 +79,8 @@ struct MemberNetwork {
     namespace: Arc<OwnedFd>,
     /// Keeps the namespace while the member is being restarted.
     holder: Process,
+    /// A socket in the namespace.
+    probe: UdpSocket,
 }
 
 impl Namespaces {
@@ -94,18 +105,15 @@ impl Namespaces {
         ip("link set bridge up");
         ip(&format!("address add {}/24 dev bridge", address(254)));
         let members = (1..=members).map(|id| MemberNetwork::new(id, &folder)).collect();
-        Self { members, cuts: BTreeSet::new(), folder }
+        Self { members, cuts: BTreeSet::new(), faults: Faults::default(), folder }
     }
 
     /// Starts a cluster in this network.
     pub async fn start(&self, settings: Settings) -> Cluster {
         assert_eq!(settings.members, self.members.len() as u64);
-        let homes = (1..).zip(&self.members).map(|(id, member)| Home {
-            ip: address(id),
-            api_port: 5000,
-            peer_port: 5001,
-            network: Some(Arc::clone(&member.namespace)),
-        });
+        let homes = (1..)
+            .zip(&self.members)
+            .map(|(id, member)| Home::new(address(id), Some(Arc::clone(&member.namespace))));
         Cluster::start_in(homes.collect(), settings).await
     }
 
@@ -135,24 +143,61 @@ impl Namespaces {
         receivers.into_iter().for_each(|to| self.apply(to));
     }
 
-    /// Exactly these packets are dropped from now on: from the first member to the second.
-    pub fn set_cuts(&mut self, cuts: &BTreeSet<(MemberId, MemberId)>) {
-        let changed = self.cuts.symmetric_difference(cuts).map(|(_, to)| *to);
-        let receivers: BTreeSet<_> = changed.collect();
-        self.cuts.clone_from(cuts);
-        receivers.into_iter().for_each(|to| self.apply(to));
+    /// Changes what is wrong with the links.
+    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Faults) -> T) -> T {
+        let before = self.all_rules();
+        let changed = change(&mut self.faults);
+        for (to, rules) in self.all_rules() {
+            if before.get(&to) != Some(&rules) {
+                self.apply(to);
+            }
+        }
+        changed
     }
 
     /// Replaces the rules in a member's namespace by those that `cuts` says.
     fn apply(&self, to: MemberId) {
-        let dropped = self.cuts.iter().filter(|(_, receiver)| *receiver == to);
-        let rules: String = dropped.map(|(from, _)| format!("ip saddr {} drop\n", address(*from))).collect();
+        let rules = self.rules(to);
         let chain = format!("chain input {{\ntype filter hook input priority 0;\n{rules}}}\n");
         let ruleset = format!("flush ruleset\ntable ip cut {{\n{chain}}}\n");
         let file = self.folder.path().join(format!("member-{to}.nft"));
         std::fs::write(&file, ruleset).unwrap();
         let pid = self.members[usize::try_from(to).unwrap() - 1].holder.pid();
         run(&format!("nsenter --target {pid} --net nft --file {}", file.display()));
+    }
+
+    fn all_rules(&self) -> BTreeMap<MemberId, String> {
+        (1..=self.members.len() as u64).map(|to| (to, self.rules(to))).collect()
+    }
+
+    /// What happens to packets that arrive at a member.
+    fn rules(&self, to: MemberId) -> String {
+        let cuts: BTreeSet<LinkId> =
+            self.faults.cuts().into_keys().chain(self.cuts.iter().copied()).collect();
+        let mut rules = String::new();
+        for (from, _) in cuts.iter().filter(|(_, receiver)| *receiver == to) {
+            rules += &format!("ip saddr {} drop\n", address(*from));
+        }
+        for ((from, receiver), bad) in self.faults.impairments() {
+            if receiver != to {
+                continue;
+            }
+            let from = address(from);
+            if bad.loss_per_mille > 0 {
+                rules += &format!("ip saddr {from} numgen random mod 1000 < {} drop\n", bad.loss_per_mille);
+            }
+            if let Some(rate) = bad.bytes_per_second {
+                let limit = format!("limit rate over {rate} bytes/second burst {RATE_BURST_BYTES} bytes");
+                rules += &format!("ip saddr {from} {limit} drop\n");
+            }
+        }
+        rules
+    }
+
+    /// Sends `packets` from the namespace of one member to that of another.
+    pub async fn probe(&self, from: MemberId, to: MemberId, packets: u32) -> Probed {
+        let of = |id: MemberId| &self.members[usize::try_from(id).unwrap() - 1].probe;
+        probe::send_and_count(of(from), of(to), SocketAddr::from((address(to), PROBE_PORT)), packets).await
     }
 }
 
@@ -161,9 +206,10 @@ impl MemberNetwork {
         // Made on a thread of its own, so that this one stays where it is.
         let namespace = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
-            OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap())
+            let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).unwrap();
+            (OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap()), probe)
         });
-        let namespace = namespace.join().unwrap();
+        let (namespace, probe) = namespace.join().unwrap();
         let log = folder.path().join(format!("holder-{id}.log"));
         let name = format!("holder of the network of member {id}");
         let holder = Process::start(&name, Command::new("sleep").arg("infinity"), &log, Some(&namespace));
@@ -175,7 +221,7 @@ impl MemberNetwork {
         inside("link set lo up");
         inside("link set eth0 up");
         inside(&format!("address add {}/24 dev eth0", address(id)));
-        Self { namespace: Arc::new(namespace), holder }
+        Self { namespace: Arc::new(namespace), holder, probe }
     }
 }
 

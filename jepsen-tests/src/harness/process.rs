@@ -63,6 +63,13 @@ impl Process {
         self.child.id()
     }
 
+    /// What the kernel says that it does: `R` runs, `S` sleeps, `T` is stopped, `Z` has ended.
+    pub fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        // The name before it is in brackets, and may have any characters.
+        stat.rsplit(") ").next()?.chars().next()
+    }
+
     /// Sends a signal. A process that has ended already gets none.
     pub fn signal(&mut self, signal: Signal) {
         // Not waited for yet, so the id is still its own.

@@ -1,6 +1,10 @@
 //! How the members of a test are started.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::clock::Clocks;
+use super::disks::Disks;
 
 /// A member's number; the first one is 1.
 pub type MemberId = u64;
@@ -34,6 +38,10 @@ pub struct Settings {
     pub peer_secret: String,
     /// More environment for each member's process.
     pub environment: Vec<(String, String)>,
+    /// Disks of their own for the data directories.
+    pub disks: Option<Arc<Disks>>,
+    /// Wall clocks of their own.
+    pub clocks: Option<Arc<Clocks>>,
 }
 
 impl Default for Settings {
@@ -53,6 +61,8 @@ impl Default for Settings {
             token: "a-token-of-the-tests".to_owned(),
             peer_secret: "a-peer-secret-of-the-tests".to_owned(),
             environment: Vec::new(),
+            disks: None,
+            clocks: None,
         }
     }
 }
