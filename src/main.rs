@@ -69,6 +69,14 @@ fn main() -> ExitCode {
             return if error.use_stderr() { exit::USAGE } else { exit::OK }.into();
         }
     };
+    match kenger_mutant::from_environment() {
+        Ok(None) => {}
+        Ok(Some(mutant)) => eprintln!("kenger: BROKEN ON PURPOSE: this process is the mutant {mutant}"),
+        Err(error) => {
+            eprintln!("kenger: {error}");
+            return exit::USAGE.into();
+        }
+    }
     match cli.role {
         Role::Serve(args) => kenger::serve::main(*args),
         Role::Gateway(args) => gateway::run(*args),

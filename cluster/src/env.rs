@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::Rng;
@@ -59,6 +59,9 @@ pub struct Env {
     entropy: Arc<dyn Entropy>,
 }
 
+/// How far [`Env::wall_instant`] goes back at most.
+const WALL_BACK_MAX: Duration = Duration::from_secs(30 * 86_400);
+
 impl Env {
     /// The machine's own clock, randomness and TCP.
     pub fn system() -> Self {
@@ -78,6 +81,15 @@ impl Env {
     /// The wall clock in milliseconds since 1970, for people.
     pub fn unix_ms(&self) -> u64 {
         self.wall_clock.unix_ms()
+    }
+
+    /// The wall clock in the shape of a monotonic time: what leases never go by, except in a mutant.
+    pub(crate) fn wall_instant(&self) -> Instant {
+        static BEGAN: OnceLock<(Instant, u64)> = OnceLock::new();
+        let (instant, then_ms) = *BEGAN.get_or_init(|| (self.now() + WALL_BACK_MAX, self.unix_ms()));
+        let now_ms = self.unix_ms();
+        let (on, back) = (now_ms.saturating_sub(then_ms), then_ms.saturating_sub(now_ms));
+        instant + Duration::from_millis(on) - Duration::from_millis(back).min(WALL_BACK_MAX)
     }
 
     /// 64 random bits.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kenger_state::{Command, Proposal};
+use kenger_mutant::{self as mutant, Mutant};
+use kenger_state::{Applied, Command, Proposal};
 use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::impls::ProgressResponder;
 use openraft::impls::leader_id_adv::LeaderId;
@@ -144,6 +145,7 @@ impl Proposer {
         let place = Arc::clone(places).try_acquire_owned().map_err(|_| too_many(term))?;
         let (responder, answer) = ProgressResponder::complete_only();
         let proposal = Proposal { proposed_at_ms: self.env.unix_ms(), command };
+        let guess = mutant::is(Mutant::AcknowledgeBeforeCommit).then(|| proposal.clone());
         let mut write = self.raft.write(proposal).responder(responder);
         if let Some(LeadTerm(term)) = term {
             write = write.with_leader(LeaderId { term, node_id: self.me });
@@ -153,6 +155,9 @@ impl Proposer {
         if let Err(fatal) = write.await {
             return Err(self.unknown(format!("Raft has stopped: {fatal}")));
         }
+        if let Some(proposal) = guess {
+            return self.guess(proposal).await;
+        }
         match timeout(self.timing.commit_timeout, pending.wait()).await {
             Ok(Ok(result)) => self.outcome(result),
             Ok(Err(_)) => Err(self.unknown("Raft has stopped".to_owned())),
@@ -160,6 +165,16 @@ impl Proposer {
                 let waited = self.timing.commit_timeout.as_millis();
                 Err(self.unknown(format!("a quorum did not confirm it within {waited} ms")))
             }
+        }
+    }
+
+    /// What a mutant answers instead of waiting for a quorum: what the command would do now.
+    async fn guess(&self, proposal: Proposal) -> Result<Committed, ProposeError> {
+        let guess =
+            self.raft.with_state_machine(move |machine| Box::pin(machine.would_apply(proposal))).await;
+        match guess {
+            Ok(Applied { revision, result, .. }) => Ok(Committed { revision, output: result? }),
+            Err(fatal) => Err(self.unknown(format!("Raft has stopped: {fatal}"))),
         }
     }
 

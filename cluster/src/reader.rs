@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kenger_mutant::{self as mutant, Mutant};
 use openraft::LinearizerOption;
 use openraft::errors::{LinearizableReadError, RaftError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -67,7 +68,13 @@ impl Reader {
 
     /// Waits until what is applied here includes everything that was acknowledged anywhere before.
     pub(crate) async fn barrier(&self) -> Result<(), ReadError> {
+        if mutant::is(Mutant::ReadWithoutIndex) {
+            return Ok(());
+        }
         let index = self.anywhere.next().await?;
+        if mutant::is(Mutant::ReadBeforeApplied) {
+            return Ok(());
+        }
         self.wait_until_applied(index).await
     }
 

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kenger_mutant::{self as mutant, Mutant};
 use kenger_state::State;
 use kenger_types::Revision;
 use kenger_types::feed::Change;
@@ -134,6 +135,8 @@ impl Hub {
     /// A snapshot is never older than what was published before this call.
     pub(crate) fn subscribe(&self, after: Option<Revision>, filter: FeedFilter) -> Subscription {
         let floor = self.shared.lock().ring.newest();
+        let skips = u64::from(mutant::is(Mutant::ResumeSkipsOne));
+        let after = after.map(|after| Revision(after.0 + skips).min(floor).max(after));
         Subscription::new(Arc::clone(&self.shared), self.shared.herald.subscribe(), after, floor, filter)
     }
 
@@ -188,6 +191,12 @@ impl Shared {
             self.published.notified().await;
             self.herald.send_replace(());
         }
+    }
+
+    /// The revision before the oldest one in the ring.
+    pub(super) fn before_oldest(&self) -> Revision {
+        let oldest = self.lock().ring.oldest().unwrap_or_default();
+        Revision(oldest.0.saturating_sub(1))
     }
 
     pub(super) fn look(&self, cursor: Revision) -> Found {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use kenger_mutant::{self as mutant, Mutant};
 use kenger_types::Revision;
 use tokio::sync::watch;
 
@@ -148,6 +149,10 @@ impl Subscription {
         match (self.stage, lost) {
             (Stage::Begin { floor, .. }, _) => {
                 self.stage = Stage::Begin { resume: false, floor };
+                Ok(())
+            }
+            (_, Lost::TooOld) if mutant::is(Mutant::DropOldest) => {
+                self.told = self.shared.before_oldest();
                 Ok(())
             }
             (_, Lost::TooOld) => {

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kenger_mutant::{self as mutant, Mutant};
 use kenger_state::{Command, LeaseEffect, State};
 use kenger_types::NodeId;
+use tokio::time::Instant;
 
 use super::clock::{LeaseClock, LeaseTime};
 use super::table::{Proposed, Standing, Table};
@@ -84,7 +86,7 @@ impl Book {
         if let Some(open) = &mut pages.open
             && !effects.is_empty()
         {
-            let now = self.env.now();
+            let now = self.now();
             let at = open.clock.read(now);
             for effect in effects {
                 open.table.observe(*effect, at, now);
@@ -123,7 +125,7 @@ impl Book {
     fn begin(&self, pages: &mut Pages, term: LeadTerm) -> Session {
         pages.sessions += 1;
         let session = Session { number: pages.sessions, term };
-        let clock = LeaseClock::start(self.env.now(), self.times.tick);
+        let clock = LeaseClock::start(self.now(), self.times.tick);
         let mut table = Table::full(&pages.state, LeaseTime::START, self.times);
         // An expiry of an earlier session of the same term may still be on its way into the log.
         if let Some((_, proposed)) = pages.left.take().filter(|(of, _)| *of == term) {
@@ -179,7 +181,7 @@ impl Book {
     /// Records heartbeats; `None` if the session is over.
     pub(super) fn renew(&self, session: Session, ids: &[Option<NodeId>]) -> Option<Vec<Standing>> {
         self.with(session, |open| {
-            let now = self.env.now();
+            let now = self.now();
             let at = open.clock.read(now);
             let renew =
                 |id: &Option<NodeId>| id.map_or(Standing::Unknown, |id| open.table.renew(id, at, now));
@@ -195,7 +197,7 @@ impl Book {
     /// A tick: whether there is an expiry to propose. `counts`: see [`LeaseClock::tick`].
     pub(super) fn tick(&self, session: Session, counts: bool) -> bool {
         let is_due = self.with(session, |open| {
-            let at = open.clock.tick(self.env.now(), counts);
+            let at = open.clock.tick(self.now(), counts);
             open.table.is_due(at)
         });
         is_due.unwrap_or(false)
@@ -204,7 +206,7 @@ impl Book {
     /// The next expiry to propose in this session, if there is one: see [`Table::expire`].
     pub(super) fn expire(&self, session: Session) -> Option<Command> {
         self.with(session, |open| {
-            let at = open.clock.read(self.env.now());
+            let at = open.clock.read(self.now());
             open.table.expire(at, EXPIRE_MAX_NODES)
         })?
     }
@@ -242,6 +244,14 @@ impl Book {
         let pages = self.lock();
         let open = pages.open.as_ref()?;
         Some(LeaseStats { given_back: open.clock.given_back(), ..open.table.stats() })
+    }
+
+    /// The monotonic time, by which leases go.
+    fn now(&self) -> Instant {
+        if mutant::is(Mutant::WallClockLeases) {
+            return self.env.wall_instant();
+        }
+        self.env.now()
     }
 
     fn with<T>(&self, session: Session, act: impl FnOnce(&mut Open) -> T) -> Option<T> {

@@ -7,7 +7,11 @@
 
 use std::time::Duration;
 
+use kenger_mutant::{self as mutant, Mutant};
 use tokio::time::Instant;
+
+/// Longer than any time to live, for a mutant.
+const NO_GRACE: Duration = Duration::from_secs(365 * 86_400);
 
 /// A point on a [`LeaseClock`]. Only comparable within one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,14 +44,15 @@ pub(super) struct LeaseClock {
 
 impl LeaseClock {
     pub(super) fn start(now: Instant, tick: Duration) -> Self {
-        Self { tick, last: now, counted: LeaseTime::START, given_back: Duration::ZERO }
+        let grace = if mutant::is(Mutant::NoGrace) { NO_GRACE } else { Duration::ZERO };
+        Self { tick, last: now, counted: LeaseTime::START.after(grace), given_back: Duration::ZERO }
     }
 
     /// The lease time at `now`. If the last tick was more than two ticks ago, the next one is late by
     /// more than a tick: all but one tick of that time is given back.
     pub(super) fn read(&mut self, now: Instant) -> LeaseTime {
         let elapsed = now.saturating_duration_since(self.last);
-        if elapsed <= self.tick * 2 {
+        if elapsed <= self.tick * 2 || mutant::is(Mutant::SleepCounts) {
             return self.counted.after(elapsed);
         }
         self.given_back += elapsed - self.tick;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kenger_mutant::{self as mutant, Mutant};
 use kenger_state::{Command, LeaseEffect, Seen, State};
 use kenger_types::{NodeId, NodeStatus, TtlSeconds};
 use tokio::time::Instant;
@@ -105,7 +106,9 @@ impl Table {
     pub(super) fn standing(&self, id: NodeId) -> Standing {
         match self.leases.get(&id) {
             None => Standing::Unknown,
-            Some(lease) if lease.is_online && !lease.is_proposed => {
+            Some(lease)
+                if lease.is_online && (!lease.is_proposed || mutant::is(Mutant::RenewWhileExpiring)) =>
+            {
                 Standing::Alive { ttl: lease.ttl(&self.times) }
             }
             Some(_) => Standing::MustReturn,

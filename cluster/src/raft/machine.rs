@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use futures_util::{Stream, TryStreamExt};
-use kenger_state::State;
+use kenger_mutant::{self as mutant, Mutant};
+use kenger_state::{Applied, Proposal, State};
 use openraft::alias::{LogIdOf, SnapshotOf, StoredMembershipOf};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
@@ -163,6 +164,12 @@ impl Machine {
         Arc::clone(&self.stats)
     }
 
+    /// What a proposal would come to if it were applied now.
+    pub(crate) fn would_apply(&self, proposal: Proposal) -> impl Future<Output = Applied> + use<> {
+        let mut state = State::clone(&self.state);
+        async move { state.apply(&proposal) }
+    }
+
     fn apply_entry(&mut self, log_id: LogId, payload: &EntryPayloadOf) -> Reply {
         let reply = match payload {
             EntryPayload::Blank => Reply::None,
@@ -172,6 +179,9 @@ impl Machine {
             }
             EntryPayload::Normal(proposal) => {
                 let mut state = State::clone(&self.state);
+                if mutant::is(Mutant::ApplyTwice) {
+                    state.apply(proposal);
+                }
                 let mut applied = state.apply(proposal);
                 self.state = Arc::new(state);
                 self.published.store(Arc::clone(&self.state));

@@ -6,6 +6,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{Stream, stream};
+use kenger_mutant::{self as mutant, Mutant};
 use openraft::alias::VoteOf;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
@@ -93,7 +94,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let bytes = codec::encode(Kind::Vote, vote)?;
-        self.writer.put_meta(MetaKey::Vote, bytes).await?;
+        if !mutant::is(Mutant::ForgetVote) {
+            self.writer.put_meta(MetaKey::Vote, bytes).await?;
+        }
         self.lock().vote = Some(*vote);
         Ok(())
     }

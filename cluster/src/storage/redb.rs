@@ -5,6 +5,7 @@
 use std::io;
 use std::path::Path;
 
+use kenger_mutant::{self as mutant, Mutant};
 use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{EngineOpenError, LogEngine, META_MAX_BYTES, MetaKey, files};
@@ -50,7 +51,9 @@ impl RedbEngine {
             Some(transaction) => transaction,
             None => {
                 let mut transaction = self.db.begin_write().map_err(into_io)?;
-                transaction.set_durability(Durability::Immediate).map_err(into_io)?;
+                let syncs =
+                    if mutant::is(Mutant::SkipSync) { Durability::None } else { Durability::Immediate };
+                transaction.set_durability(syncs).map_err(into_io)?;
                 transaction
             }
         };

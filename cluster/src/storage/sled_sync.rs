@@ -13,6 +13,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kenger_mutant::{self as mutant, Mutant};
+
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// How often a sync went through here since the process began.
@@ -29,6 +31,9 @@ extern "C" fn sync_file_range(file: c_int, _offset: i64, _bytes: i64, _flags: c_
     #[cfg(test)]
     if test_control::SLEDS_OWN.load(Ordering::Relaxed) {
         return test_control::system_sync_file_range(file, _offset, _bytes, _flags);
+    }
+    if mutant::is(Mutant::SkipSync) {
+        return 0;
     }
     // SAFETY: `fdatasync` takes any number and says so if it is not an open file.
     unsafe { libc::fdatasync(file) }

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use kenger_mutant::{self as mutant, Mutant};
 use kenger_types::{
     HealthPath, Host, Metadata, NamespaceId, NodeId, NodeStatus, Port, Revision, TtlSeconds, Weight,
 };
@@ -112,11 +113,11 @@ impl From<&NodeRecord> for StoredNode {
             host: node.host.clone(),
             port: node.port,
             registered_weight: node.registered_weight,
-            weight_override: node.weight_override,
+            weight_override: node.weight_override.filter(|_| !mutant::is(Mutant::SnapshotWithoutOverrides)),
             health_path: node.health_path.clone(),
             status: node.status,
             metadata: node.metadata.clone(),
-            ttl_seconds: node.ttl_seconds,
+            ttl_seconds: node.ttl_seconds.filter(|_| !mutant::is(Mutant::SnapshotWithoutTtls)),
             epoch: node.epoch,
             heard_at_ms: node.heard_at_ms,
             created_at_ms: node.created_at_ms,

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kenger_mutant::{self as mutant, Mutant};
 use kenger_sdk::{Client, DisconnectReason, Watch, WatchEvent, WatchOptions};
 use kenger_types::{ClusterId, Revision};
 use tokio::time::Instant;
@@ -82,6 +83,9 @@ async fn follow_watch(watch: &mut Watch, router: &Router, status: &FeedStatus) {
         let mut updates = Vec::new();
         let mut next = Some(first);
         while let Some(event) = next {
+            if matches!(event, WatchEvent::Disconnected(_)) && mutant::is(Mutant::GatewayEmptiesTable) {
+                updates.extend(router.emptied());
+            }
             take(event, status, &mut updates);
             next = if updates.len() < EVENTS_PER_TABLE_MAX { ready_now(watch).await } else { None };
         }

@@ -195,6 +195,13 @@ impl Router {
         state.view.cluster_id().map(|cluster_id| (cluster_id, state.view.revision()))
     }
 
+    /// What a mutant makes of the loss of the feed: a registry without anything in it.
+    pub(crate) fn emptied(&self) -> Option<FeedUpdate> {
+        let (cluster_id, revision) = self.position()?;
+        let (namespaces, nodes) = (Vec::new(), Vec::new());
+        Some(FeedUpdate::Snapshot(SnapshotEvent { cluster_id, revision, namespaces, nodes }))
+    }
+
     /// The whole view, for the disk.
     pub(crate) fn snapshot(&self) -> Option<SnapshotEvent> {
         self.lock().view.snapshot()

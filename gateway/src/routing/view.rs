@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use kenger_mutant::{self as mutant, Mutant};
 use kenger_types::feed::{Change, ChangeEvent, SnapshotEvent};
 use kenger_types::{ClusterId, HealthPath, Host, Namespace, NamespaceName, Node, Port, Revision};
 
@@ -205,6 +206,7 @@ impl RegistryView {
                     view.nodes.insert((node.host.clone(), node.port), Arc::new(node));
                 }
             }
+            Change::NodeDeleted { .. } if mutant::is(Mutant::GatewayKeepsRemoved) => {}
             Change::NodeDeleted { id, ns, host, port, .. } => {
                 if let Some(view) = self.namespaces.get_mut(&ns)
                     && view.nodes.get(&(host.clone(), port)).is_some_and(|node| node.id == id)

@@ -11,12 +11,13 @@ const ROOT: &str = "Cargo.toml";
 /// Each crate and the crates of this workspace that it may depend on (ARCHITECTURE.md, "Crates").
 const GRAPH: &[(&str, &[&str])] = &[
     ("kenger-types", &[]),
-    ("kenger-state", &["kenger-types"]),
-    ("kenger-cluster", &["kenger-state", "kenger-types"]),
+    ("kenger-mutant", &[]),
+    ("kenger-state", &["kenger-types", "kenger-mutant"]),
+    ("kenger-cluster", &["kenger-state", "kenger-types", "kenger-mutant"]),
     ("kenger-sdk", &["kenger-types"]),
-    ("kenger-gateway", &["kenger-sdk", "kenger-types"]),
-    ("jepsen-tests", &["kenger-types"]),
-    ("kenger", &["kenger-cluster", "kenger-types", "kenger-sdk", "kenger-gateway"]),
+    ("kenger-gateway", &["kenger-sdk", "kenger-types", "kenger-mutant"]),
+    ("jepsen-tests", &["kenger-types", "kenger-mutant"]),
+    ("kenger", &["kenger-cluster", "kenger-types", "kenger-sdk", "kenger-gateway", "kenger-mutant"]),
     ("xtask", &[]),
 ];
 
