@@ -110,6 +110,15 @@ impl Ledger {
         }
     }
 
+    /// Takes what a child said when its machine was already off: what it was about to remove may be
+    /// gone, but nothing that it believed to be durable needs to be there.
+    pub(super) fn note_too_late(&mut self, line: &Line) {
+        match line {
+            Line::Truncating { .. } | Line::Purging { .. } => self.note(line),
+            _ => {}
+        }
+    }
+
     /// How many entries were acknowledged in all.
     pub(super) fn acknowledged(&self) -> u64 {
         self.acknowledged
@@ -191,6 +200,29 @@ fn the_ledger_notices_each_kind_of_loss() {
     assert!(verdict(&[open(Some(5), 3, Some(5)), run(6, 8, 3)]).is_err(), "purged too much");
     assert!(verdict(&[open(Some(4), 3, Some(5)), run(5, 5, 3), run(7, 8, 3)]).is_err(), "gap");
     assert!(verdict(&[Line::NotOpened { reason: "damaged".into() }]).is_err(), "not opened");
+}
+
+#[test]
+fn what_is_said_after_the_end_is_no_promise() {
+    let mut ledger = Ledger::default();
+    ledger.note(&Line::Acked { first: 0, last: 9, term: 3 });
+    let too_late = [
+        Line::Voted { term: 4 },
+        Line::Truncating { after: Some(5) },
+        Line::Acked { first: 6, last: 12, term: 4 },
+        Line::Snapshot { index: 5 },
+        Line::Purging { through: 2 },
+    ];
+    too_late.iter().for_each(|line| ledger.note_too_late(line));
+    let open = |snapshot| Line::Open { purged: None, vote: 0, snapshot };
+    let run = |first, last, term| Line::Run { first, last, term };
+    assert_eq!(
+        ledger.check(&[open(None), run(0, 5, 3)]),
+        Ok(()),
+        "nothing of it took effect but the removal"
+    );
+    ledger.note(&Line::Acked { first: 6, last: 9, term: 5 });
+    assert!(ledger.check(&[open(None), run(0, 8, 3)]).is_err(), "what was said before still counts");
 }
 
 #[test]

@@ -1,5 +1,11 @@
 //! A power cut at a random moment loses nothing that was acknowledged; and the same cut does lose it
 //! when the syncs are taken away, or these rounds would prove nothing.
+//!
+//! What a child says after the cut has begun does not count as acknowledged. On a real machine nobody
+//! would hear it; here the child lives on for a moment, and the kernel may answer a `fdatasync` that
+//! overlaps the shutdown with success although the journal was aborted under it. Measured on Linux 6.18
+//! with one thread that writes 700 bytes and syncs: of 150 cuts 6 lost a write whose sync had returned
+//! 0 after the cut began, and none one whose sync had returned before.
 
 use std::time::Duration;
 
@@ -17,9 +23,9 @@ const DISK_MEGABYTES: u64 = 512;
 async fn cut(disk: &LoopDisk, orders: &Orders, ledger: &mut Ledger, work: Duration) -> Result<(), String> {
     let mut worker = Worker::start(orders);
     ledger.check(&worker.opening().await?)?;
-    tokio::time::sleep(work).await;
+    worker.said_within(work).await.iter().for_each(|line| ledger.note(line));
     disk.cut_power();
-    worker.kill().await.iter().for_each(|line| ledger.note(line));
+    worker.kill().await.iter().for_each(|line| ledger.note_too_late(line));
     disk.start_again();
     Ok(())
 }

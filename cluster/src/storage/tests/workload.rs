@@ -113,6 +113,21 @@ impl Worker {
         None
     }
 
+    /// What it says within `time`.
+    pub(super) async fn said_within(&mut self, time: Duration) -> Vec<Line> {
+        let mut said = Vec::new();
+        let listening = async {
+            while let Some(line) = self.next().await {
+                said.push(line);
+            }
+            // It has ended, which is told by whoever looks next.
+            std::future::pending::<()>().await;
+        };
+        // An error: the time is over, as it was meant to be.
+        let _ = timeout(time, listening).await;
+        said
+    }
+
     /// Ends it with SIGKILL and returns what it had said until then.
     pub(super) async fn kill(mut self) -> Vec<Line> {
         self.child.start_kill().unwrap();
