@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use kenger_types::{Namespace, Node};
-
 use super::report::Report;
 use super::{Checker, Evidence, Finding, Problem};
 use crate::history::{Happened, StateRecord};
+use crate::observe::Replica;
 
 /// See the module.
 pub(super) struct Agreement;
@@ -92,30 +91,6 @@ fn was_restarted(evidence: &Evidence<'_>, member: u64, from: u64, to: u64) -> bo
 
 /// The first thing in which two states differ; `None` if they are equal.
 fn difference(a: &StateRecord, b: &StateRecord) -> Option<String> {
-    let namespaces = |state: &StateRecord| -> BTreeMap<_, Namespace> {
-        state.namespaces.iter().map(|namespace| (namespace.id, uncounted(namespace))).collect()
-    };
-    let nodes = |state: &StateRecord| -> BTreeMap<_, Node> {
-        state.nodes.iter().map(|node| (node.id, unheard(node))).collect()
-    };
-    first_difference(&namespaces(a), &namespaces(b)).or_else(|| first_difference(&nodes(a), &nodes(b)))
-}
-
-fn first_difference<K: Ord, V: PartialEq + std::fmt::Debug>(
-    a: &BTreeMap<K, V>,
-    b: &BTreeMap<K, V>,
-) -> Option<String> {
-    let keys = a.keys().chain(b.keys());
-    let key = keys.into_iter().find(|key| a.get(key) != b.get(key))?;
-    Some(format!("{:?} and {:?}", a.get(key), b.get(key)))
-}
-
-/// The counts are derived, and not in every view.
-pub(super) fn uncounted(namespace: &Namespace) -> Namespace {
-    Namespace { node_count: None, online_count: None, ..namespace.clone() }
-}
-
-/// When a node was last heard from is not replicated.
-pub(super) fn unheard(node: &Node) -> Node {
-    Node { last_heartbeat: None, ..node.clone() }
+    let all = |state: &StateRecord| Replica::of(state.revision, &state.namespaces, &state.nodes);
+    all(a).difference(&all(b))
 }

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use kenger_types::Node;
 use kenger_types::feed::{BookmarkEvent, Change, ChangeEvent, LeaderEvent, SnapshotEvent};
 
 use crate::history::{
-    Fault, FeedItem, FeedRecord, History, Lead, LifeRecord, Micros, Operation, Phase, Proxied, Record,
-    StateRecord,
+    Fault, FeedItem, FeedRecord, History, Key, Lead, LifeRecord, Micros, Observed, Operation, Phase, Proxied,
+    Record, StateRecord,
 };
 
 /// A history that has been read. Each record goes with its place in the history.
@@ -324,6 +325,26 @@ fn union(a: &Arc<ChangeEvent>, b: &Arc<ChangeEvent>) -> Arc<ChangeEvent> {
     }
     let changes = a.changes.iter().chain(more).cloned().collect();
     Arc::new(ChangeEvent { revision: a.revision, changes })
+}
+
+/// The value that a registration put into a node's metadata.
+pub(super) fn value_of(node: &Node) -> Option<u64> {
+    node.metadata.get("value")?.parse().ok()
+}
+
+/// Whether the node listens there.
+pub(super) fn is_at(node: &Node, key: &Key) -> bool {
+    node.port.get() == key.port && node.host.as_str() == key.host && node.ns.as_str() == key.ns
+}
+
+/// Whether an answer shows the node like this.
+pub(super) fn shows(observed: &Observed, node: &Node) -> bool {
+    observed.id == node.id.0
+        && observed.value == value_of(node)
+        && observed.weight == u32::from(node.weight.get())
+        && observed.registered_weight == u32::from(node.registered_weight.get())
+        && observed.status == node.status
+        && observed.mod_revision == node.mod_revision.0
 }
 
 fn spans<'a>(faults: &[(usize, &'a Fault)]) -> Vec<Span<'a>> {

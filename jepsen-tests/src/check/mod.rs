@@ -5,8 +5,10 @@
 
 mod agreement;
 mod evidence;
+mod feed;
 mod recovery;
 mod report;
+mod revisions;
 mod sound;
 mod vacuity;
 
@@ -21,6 +23,8 @@ pub use evidence::Evidence;
 /// All checkers.
 pub fn all() -> Vec<Box<dyn Checker>> {
     vec![
+        Box::new(revisions::Revisions),
+        Box::new(feed::Feed),
         Box::new(agreement::Agreement),
         Box::new(recovery::Recovery),
         Box::new(vacuity::Vacuity),

@@ -23,6 +23,39 @@ impl Replica {
         self.nodes = snapshot.nodes.into_iter().map(|node| (node.id, node)).collect();
     }
 
+    /// What is told in other ways than by a snapshot event. Counts and times of heartbeats are left out:
+    /// the feed does not tell them.
+    pub fn of(revision: u64, namespaces: &[Namespace], nodes: &[Node]) -> Self {
+        let uncounted =
+            |namespace: &Namespace| Namespace { node_count: None, online_count: None, ..namespace.clone() };
+        let unheard = |node: &Node| Node { last_heartbeat: None, ..node.clone() };
+        Self {
+            revision,
+            namespaces: namespaces.iter().map(|namespace| (namespace.id, uncounted(namespace))).collect(),
+            nodes: nodes.iter().map(|node| (node.id, unheard(node))).collect(),
+        }
+    }
+
+    /// The same as a subscriber with a filter knows it.
+    #[must_use]
+    pub fn only(&self, wants: impl Fn(&str) -> bool) -> Self {
+        let mut only = self.clone();
+        only.namespaces.retain(|_, namespace| wants(namespace.name.as_str()));
+        only.nodes.retain(|_, node| wants(node.ns.as_str()));
+        only
+    }
+
+    /// The first thing in which two differ, for people; `None` if they are equal.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let revisions = || {
+            (self.revision != other.revision)
+                .then(|| format!("revisions {} and {}", self.revision, other.revision))
+        };
+        first_difference(&self.namespaces, &other.namespaces)
+            .or_else(|| first_difference(&self.nodes, &other.nodes))
+            .or_else(revisions)
+    }
+
     /// Takes the changes of the next revision.
     ///
     /// # Errors
@@ -83,4 +116,12 @@ impl Replica {
             .map(|id| format!("node {id}: listed {:?}, told {:?}", listed.get(id), self.nodes.get(id)))
             .collect()
     }
+}
+
+fn first_difference<K: Ord, V: PartialEq + std::fmt::Debug>(
+    a: &BTreeMap<K, V>,
+    b: &BTreeMap<K, V>,
+) -> Option<String> {
+    let key = a.keys().chain(b.keys()).find(|key| a.get(key) != b.get(key))?;
+    Some(format!("{:?} and {:?}", a.get(key), b.get(key)))
 }

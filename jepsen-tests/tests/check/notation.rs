@@ -8,6 +8,7 @@
 //! 25 w1@2 opened after=5 ns=a,b                                a watcher, at member 2
 //! 25 w1 snapshot 5 | ns a mod=1 | h1 id=1 v=7 mod=4            also bookmark 5, leader, ended
 //! 26 w1 change 6 | put h1 registered id=1 v=7 | del h1 expired id=1
+//!                                                              event=7: with that id; noid, unreadable
 //! 30 m1 state 6 final | h1 id=1 v=7 mod=6
 //! 30 m1 lead 2 1                                               term and leader; - for none
 //! 30 fault kill 1 m1,m2 begin                                  or end; unseen: without evidence
@@ -233,7 +234,7 @@ fn proxied((called, returned): (Micros, Micros), gateway: u32, words: &[&str]) -
 
 fn feed_item(member: u64, words: &[&str]) -> Option<FeedItem> {
     let revision = || Some(Revision(words.get(1)?.parse().ok()?));
-    let id = number(words, "id").or(revision().map(|revision| revision.0));
+    let id = number(words, "event").or(revision().map(|revision| revision.0));
     let id = id.filter(|_| !words.contains(&"noid"));
     let cluster_id = ClusterId(number(words, "cluster").unwrap_or(1));
     let groups = || words.iter().position(|word| *word == "|").map_or(&[] as &[_], |at| &words[at..]);
