@@ -1,5 +1,6 @@
 //! The HTTP API of one member, as a client meets it.
 
+use std::error::Error;
 use std::time::Duration;
 
 use kenger_types::api::{NodeAddress, NodeRegister, header, path};
@@ -25,6 +26,17 @@ pub enum Outcome<T = Value> {
     Unreached,
     /// It may have been done, or may yet be.
     Unknown(String),
+    /// An answer that no member gives.
+    Foreign(String),
+}
+
+/// What is known about a request, and from which revision it was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen<T> {
+    /// What is known about it.
+    pub outcome: Outcome<T>,
+    /// `X-Kenger-Revision`, if the answer had it.
+    pub revision: Option<u64>,
 }
 
 impl<T> Outcome<T> {
@@ -88,41 +100,47 @@ impl Api {
     }
 
     /// Sends a body.
+    ///
+    /// # Panics
+    /// The answer is foreign.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Outcome<T> {
-        self.send(self.http.post(format!("{}{path}", self.url)).json(body)).await
+        known(self.post_seen(path, body).await.outcome)
     }
 
     /// Asks for something; `path` may have a query.
+    ///
+    /// # Panics
+    /// The answer is foreign.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
-        self.send(self.http.get(format!("{}{path}", self.url))).await
+        known(self.get_seen(path).await.outcome)
     }
 
-    async fn send<T: DeserializeOwned>(&self, mut request: reqwest::RequestBuilder) -> Outcome<T> {
+    /// Sends a body; a foreign answer is an outcome like any other.
+    pub async fn post_seen<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Seen<T> {
+        self.exchange(self.http.post(format!("{}{path}", self.url)).json(body)).await
+    }
+
+    /// Asks for something; a foreign answer is an outcome like any other.
+    pub async fn get_seen<T: DeserializeOwned>(&self, path: &str) -> Seen<T> {
+        self.exchange(self.http.get(format!("{}{path}", self.url))).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(&self, mut request: reqwest::RequestBuilder) -> Seen<T> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
+        let unseen = |outcome| Seen { outcome, revision: None };
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_connect() => return Outcome::Unreached,
-            Err(error) => return Outcome::Unknown(error.to_string()),
+            Err(error) if error.is_connect() => return unseen(Outcome::Unreached),
+            Err(error) => return unseen(Outcome::Unknown(with_causes(&error))),
         };
         let status = response.status().as_u16();
-        let text = match response.text().await {
-            Ok(text) => text,
-            Err(error) => return Outcome::Unknown(error.to_string()),
-        };
-        if status == 200 {
-            let answer: Envelope<T> =
-                serde_json::from_str(&text).unwrap_or_else(|e| panic!("a foreign answer, {e}: {text}"));
-            assert_eq!(answer.code, 0, "{text}");
-            return Outcome::Acknowledged(answer.data);
-        }
-        let error: ApiError =
-            serde_json::from_str(&text).unwrap_or_else(|e| panic!("a foreign error {status}, {e}: {text}"));
-        assert_eq!(error.code, status, "{text}");
-        match error.error {
-            ErrorCode::OutcomeUnknown | ErrorCode::Internal => Outcome::Unknown(error.message),
-            _ => Outcome::Refused(error),
+        let revision = response.headers().get(header::REVISION);
+        let revision = revision.and_then(|value| value.to_str().ok()?.parse().ok());
+        match response.text().await {
+            Ok(text) => Seen { outcome: read_answer(status, &text), revision },
+            Err(error) => unseen(Outcome::Unknown(with_causes(&error))),
         }
     }
 
@@ -233,4 +251,38 @@ impl Api {
         let status = response.status().as_u16();
         if status == 200 { Ok(response) } else { Err(format!("status {status}")) }
     }
+}
+
+fn known<T>(outcome: Outcome<T>) -> Outcome<T> {
+    match outcome {
+        Outcome::Foreign(what) => panic!("{what}"),
+        other => other,
+    }
+}
+
+/// What an answer says that came as a whole.
+fn read_answer<T: DeserializeOwned>(status: u16, text: &str) -> Outcome<T> {
+    if status == 200 {
+        return match serde_json::from_str::<Envelope<T>>(text) {
+            Ok(answer) if answer.code == 0 => Outcome::Acknowledged(answer.data),
+            Ok(answer) => Outcome::Foreign(format!("status 200 with code {}: {text}", answer.code)),
+            Err(error) => Outcome::Foreign(format!("a foreign answer, {error}: {text}")),
+        };
+    }
+    match serde_json::from_str::<ApiError>(text) {
+        Ok(error) if error.code != status || error.error.status() != status => {
+            Outcome::Foreign(format!("status {status} with {text}"))
+        }
+        Ok(ApiError { error: ErrorCode::OutcomeUnknown | ErrorCode::Internal, message, .. }) => {
+            Outcome::Unknown(message)
+        }
+        Ok(error) => Outcome::Refused(error),
+        Err(error) => Outcome::Foreign(format!("a foreign error {status}, {error}: {text}")),
+    }
+}
+
+/// `reqwest` says what it was at, and only its sources say what went wrong.
+fn with_causes(error: &reqwest::Error) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

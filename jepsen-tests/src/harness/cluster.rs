@@ -182,7 +182,7 @@ impl Cluster {
     /// Starts a member that does not run.
     pub fn start_member(&mut self, id: MemberId) {
         let member_list = self.member_list();
-        let (name, log) = (format!("member {id}"), self.folder.path().join(format!("member-{id}.log")));
+        let (name, log) = (format!("member {id}"), self.log(id));
         let data_dir = self.data_dir(id);
         let member = &mut self.members[Self::index(id)];
         assert!(member.process.is_none(), "{name} runs already");
@@ -246,6 +246,12 @@ impl Cluster {
         let mut process = self.take(id);
         let status = process.wait(limit).await;
         (status, process.log_tail())
+    }
+
+    /// Where a member's output goes.
+    pub fn log(&self, id: MemberId) -> PathBuf {
+        let folder = self.settings.logs.as_deref().unwrap_or(self.folder.path());
+        folder.join(format!("member-{id}.log"))
     }
 
     /// Stops a member's process where it stands, as a machine that is out of breath does.

@@ -18,7 +18,8 @@ mod skip;
 mod sse;
 mod wait;
 
-pub use api::{Api, Outcome};
+pub use api::{Api, Outcome, Seen};
+pub use binary::kenger;
 pub use bits::{Flip, flip_bits};
 pub use clock::{Clocks, FakeClock};
 pub use cluster::{Cluster, Ending};

@@ -1,5 +1,6 @@
 //! How the members of a test are started.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub disks: Option<Arc<Disks>>,
     /// Wall clocks of their own.
     pub clocks: Option<Arc<Clocks>>,
+    /// Where the members' output is kept; it goes with the cluster if nobody says.
+    pub logs: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -63,6 +66,7 @@ impl Default for Settings {
             environment: Vec::new(),
             disks: None,
             clocks: None,
+            logs: None,
         }
     }
 }

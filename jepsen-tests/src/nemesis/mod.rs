@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 
 use crate::harness::MemberId;
-use crate::history::Timers;
+use crate::history::{Floor, Timers};
 use crate::run::{Arena, Setup};
 
 /// A kind of fault.
@@ -27,6 +27,12 @@ pub trait Nemesis {
     /// For how long one fault is held.
     fn hold(&self, _timers: &Timers) -> RangeInclusive<Duration> {
         Duration::from_secs(2)..=Duration::from_secs(6)
+    }
+
+    /// What a run of `seconds` seconds with it has to have done at least, apart from the faults themselves:
+    /// leader changes, if it is about leaders. The largest figures of all nemeses count.
+    fn floor(&self, _seconds: u64) -> Floor {
+        Floor::default()
     }
 
     /// Makes a fault, and answers when it is in force. It is not called again before [`Nemesis::end`].

@@ -39,7 +39,7 @@ impl Fate {
         match outcome {
             Outcome::Acknowledged(_) => Fate::Done,
             Outcome::Refused(_) | Outcome::Unreached => Fate::NotDone,
-            Outcome::Unknown(_) => Fate::Unknown,
+            Outcome::Unknown(_) | Outcome::Foreign(_) => Fate::Unknown,
         }
     }
 }

@@ -36,7 +36,13 @@ pub struct Arena {
     /// A nemesis at work expects these members to end by themselves (their disk is full, a bit was
     /// flipped). The run starts every other one that ends, and notes that it was not expected.
     pub may_end: Vec<MemberId>,
+    pub(super) unexpected: u32,
 }
+
+/// Members that end by themselves are started again so often in a run.
+const RESTARTS_MAX: u32 = 6;
+/// How many lines of its output are noted when a member ends by itself.
+const LINES_MAX: usize = 12;
 
 impl Arena {
     /// All members.
@@ -67,6 +73,33 @@ impl Arena {
     pub fn kill(&mut self, id: MemberId) {
         self.cluster.kill(id);
         self.recorder.note_life(&process(id), Happened::Killed);
+    }
+
+    /// Notes which members have ended by themselves, and starts those again that should not have.
+    pub(super) fn look_after_members(&mut self) {
+        for id in self.ids() {
+            let Some((status, output)) = self.cluster.ended(id) else { continue };
+            let is_expected = self.may_end.contains(&id);
+            let from = output.lines().count().saturating_sub(LINES_MAX);
+            let lines: Vec<_> = output.lines().skip(from).collect();
+            let how = format!("{status}; {}", lines.join("\n"));
+            self.recorder.note_life(&process(id), Happened::Ended { how, is_expected });
+            if !is_expected && self.unexpected < RESTARTS_MAX {
+                self.unexpected += 1;
+                self.start(id);
+            }
+        }
+    }
+
+    /// Starts every member that does not run, unless it has ended by itself again and again.
+    pub(super) fn start_missing(&mut self) {
+        self.may_end.clear();
+        let running = self.cluster.running();
+        for id in self.ids() {
+            if !running.contains(&id) && self.unexpected < RESTARTS_MAX {
+                self.start(id);
+            }
+        }
     }
 
     /// Asks a member to stop (SIGTERM) and waits until it has.

@@ -1,19 +1,23 @@
 //! What a workload gets: ways to the members, a place to write things down, and the sign to stop.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::client::Client;
 use super::recorder::Recorder;
-use crate::harness::Api;
+use super::watch::Watcher;
+use crate::harness::{Api, eventually_some};
 use crate::history::Timers;
 
 /// Clones share everything but the randomness.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    /// One client of each member, in the order of their ids.
+    /// One client of each member, in the order of their ids; what is asked by these is not noted.
     pub apis: Vec<Api>,
     /// Where things are noted.
     pub recorder: Recorder,
@@ -23,10 +27,18 @@ pub struct Clients {
     pub timers: Timers,
     /// The directory of the run.
     pub folder: PathBuf,
-    /// Whatever a workload decides by chance; fork it for each task.
-    pub rng: fastrand::Rng,
-    processes: Arc<AtomicU32>,
-    watchers: Arc<AtomicU32>,
+    rng: fastrand::Rng,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    processes: AtomicU32,
+    watchers: AtomicU32,
+    values: AtomicU64,
+    watching: Mutex<Vec<(Watcher, JoinHandle<()>)>>,
+    /// Watchers outlive the workloads: they are to see the last state, too.
+    stop_watching: CancellationToken,
 }
 
 impl Clients {
@@ -38,25 +50,58 @@ impl Clients {
         folder: PathBuf,
         rng: fastrand::Rng,
     ) -> Self {
-        Self {
-            apis,
-            recorder,
-            stop: CancellationToken::new(),
-            timers,
-            folder,
-            rng,
-            processes: Arc::default(),
-            watchers: Arc::default(),
+        let stop = CancellationToken::new();
+        Self { apis, recorder, stop, timers, folder, rng, shared: Arc::default() }
+    }
+
+    /// A client that notes what it asks and is answered.
+    pub fn client(&mut self) -> Client {
+        let process = self.shared.processes.fetch_add(1, Ordering::Relaxed);
+        Client::new(process, &self.apis, self.recorder.clone(), self.rng.fork())
+    }
+
+    /// A value that no other registration of this run has.
+    pub fn next_value(&self) -> u64 {
+        self.shared.values.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Randomness for a task of its own.
+    pub fn fork_rng(&mut self) -> fastrand::Rng {
+        self.rng.fork()
+    }
+
+    /// Lets somebody follow the feed from now to the end of the run; without namespaces, all of it.
+    pub fn watch(&mut self, namespaces: &[&str]) {
+        let number = self.shared.watchers.fetch_add(1, Ordering::Relaxed);
+        let watcher = Watcher::new(
+            number,
+            &self.apis,
+            namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            self.recorder.clone(),
+            self.rng.fork(),
+            self.shared.stop_watching.clone(),
+        );
+        let task = tokio::spawn(watcher.clone().follow());
+        self.shared.watching.lock().unwrap().push((watcher, task));
+    }
+
+    /// Waits until every watcher was told of `revision`, or `limit` has passed, and ends them all.
+    ///
+    /// # Errors
+    /// Who was not told.
+    pub(super) async fn end_watching(&self, revision: u64, limit: Duration) -> Result<(), String> {
+        let watching = std::mem::take(&mut *self.shared.watching.lock().unwrap());
+        let late = || watching.iter().filter(|(watcher, _)| watcher.told() < revision);
+        let all_are_told =
+            eventually_some("", Duration::MAX / 4, async || late().next().is_none().then_some(()));
+        let in_time = tokio::time::timeout(limit, all_are_told).await;
+        let numbers: Vec<_> = late().map(|(watcher, _)| watcher.number.to_string()).collect();
+        self.shared.stop_watching.cancel();
+        for (watcher, task) in watching {
+            task.await.unwrap_or_else(|error| panic!("watcher {} ended: {error}", watcher.number));
         }
-    }
-
-    /// A number for somebody who makes one request at a time.
-    pub fn next_process(&self) -> u32 {
-        self.processes.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// A number for somebody who follows the feed with one cursor.
-    pub fn next_watcher(&self) -> u32 {
-        self.watchers.fetch_add(1, Ordering::Relaxed)
+        in_time.map_err(|_| {
+            format!("not told of revision {revision} within {limit:?}: watcher {}", numbers.join(", "))
+        })
     }
 }

@@ -1,18 +1,29 @@
 //! What clients do with a cluster while faults happen. One file for each workload, and one line in
 //! [`all`].
 
+mod feed;
+mod heartbeat;
+mod register;
+
+use std::ops::Range;
+use std::time::Duration;
+
 use futures_util::future::LocalBoxFuture;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::history::Floor;
-use crate::run::{Clients, Setup};
+use crate::run::{Client, Clients, Setup};
 
 /// A kind of use.
 pub trait Workload {
     /// Called once before the cluster starts: settings that it needs.
     fn prepare(&mut self, _setup: &mut Setup) {}
 
-    /// What a run of `seconds` seconds has to have done at least; it raises the figures that it is about.
-    fn raise(&self, floor: &mut Floor, seconds: u64);
+    /// What a run of `seconds` seconds has to have done at least, in the figures that it is about; the
+    /// others stay 0. Of several workloads the largest of each figure counts, except of
+    /// `acknowledged_per_key`, which is about the keys of all of them: there the smallest counts.
+    fn floor(&self, seconds: u64) -> Floor;
 
     /// Works until `clients.stop` is cancelled, and ends within [`crate::run::DRAIN_LIMIT`] after that.
     /// What is asked and answered is noted by the clients; an answer that is wrong is no error here.
@@ -23,6 +34,7 @@ pub trait Workload {
 }
 
 /// A line of the list: what `--workload` calls it, what it does, and how it is made.
+#[derive(Debug, Clone, Copy)]
 pub struct Entry {
     /// One word.
     pub name: &'static str,
@@ -34,5 +46,38 @@ pub struct Entry {
 
 /// All workloads.
 pub fn all() -> Vec<Entry> {
-    Vec::new()
+    vec![
+        Entry {
+            name: "register",
+            about: "writes with compare-and-set and linearizable reads of a few nodes, at any member",
+            make: || Box::new(register::Register),
+        },
+        Entry {
+            name: "feed",
+            about: "watchers, some with a filter, that resume on other members; a little writing",
+            make: || Box::new(feed::Feed),
+        },
+        Entry {
+            name: "heartbeat",
+            about: "nodes that keep beating at any member, and nodes that stop and are to be deleted",
+            make: || Box::new(heartbeat::Heartbeat),
+        },
+    ]
+}
+
+/// Waits for a time in this range of milliseconds, or until the run is over.
+async fn pause(client: &mut Client, ms: Range<u64>, clients: &Clients) {
+    let time = Duration::from_millis(client.rng().u64(ms));
+    tokio::select! {
+        () = sleep(time) => {}
+        () = clients.stop.cancelled() => {}
+    }
+}
+
+/// Waits for all clients of a workload.
+async fn join_all<T: 'static>(mut tasks: JoinSet<T>) -> Result<(), String> {
+    while let Some(ended) = tasks.join_next().await {
+        ended.map(drop).map_err(|error| format!("a client ended: {error}"))?;
+    }
+    Ok(())
 }
