@@ -6,6 +6,7 @@
 mod agreement;
 mod evidence;
 mod feed;
+mod linearizable;
 mod recovery;
 mod report;
 mod revisions;
@@ -23,6 +24,7 @@ pub use evidence::Evidence;
 /// All checkers.
 pub fn all() -> Vec<Box<dyn Checker>> {
     vec![
+        Box::new(linearizable::Linearizable),
         Box::new(revisions::Revisions),
         Box::new(feed::Feed),
         Box::new(agreement::Agreement),

@@ -13,6 +13,7 @@
 //! 30 m1 lead 2 1                                               term and leader; - for none
 //! 30 fault kill 1 m1,m2 begin                                  or end; unseen: without evidence
 //! 30 life member 1 killed                                      started, ready, ended, expected
+//! 9x 10-20 h1 weight w=# => unknown                            nine of them, of weight 0 to 8
 //! 30-40 g1 proxied 200 h1:1                                    or proxied 502, proxied error
 //! ```
 
@@ -56,10 +57,21 @@ pub(crate) fn history(lines: &[(usize, String)]) -> History {
             words[1..].iter().for_each(|word| set(&mut history.run, word));
             continue;
         }
-        let record = record(*number, &words);
-        history.records.push(record.unwrap_or_else(|| panic!("line {number}: {line}")));
+        let (times, line) = repeated(line);
+        for turn in 0..times {
+            let line = line.replace('#', &turn.to_string());
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let record = record(*number * 1_000 + turn, &words);
+            history.records.push(record.unwrap_or_else(|| panic!("line {number}: {line}")));
+        }
     }
     history
+}
+
+/// How often a line counts.
+fn repeated(line: &str) -> (usize, &str) {
+    let times = line.split_once("x ").and_then(|(times, line)| Some((times.parse().ok()?, line)));
+    times.unwrap_or((1, line))
 }
 
 fn set(run: &mut Run, word: &str) {
