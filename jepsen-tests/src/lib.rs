@@ -6,7 +6,7 @@
 //! kept, and judges the histories of the simulation (`sim/`) in the same way.
 //!
 //! A [`run`] puts these together: a cluster, clients that do what a [`workload`] says, faults by a
-//! [`nemesis`], and the history of it all.
+//! [`nemesis`], and the history of it all. A [`report`] shows it to people.
 //!
 //! The tests in `tests/process/` are aimed at one promise each; [`observe`] is what they watch with.
 //!
@@ -19,5 +19,6 @@ pub mod harness;
 pub mod history;
 pub mod nemesis;
 pub mod observe;
+pub mod report;
 pub mod run;
 pub mod workload;

@@ -4,6 +4,7 @@ mod check;
 mod list;
 mod product;
 mod progress;
+mod report;
 mod run;
 
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ enum Command {
     /// Judge a history again.
     #[command(after_help = EXIT_CODES)]
     Check(check::CheckArgs),
+    /// Write the page about a run again, report.html in its directory.
+    Report(report::ReportArgs),
     /// Say what there is: workloads, nemeses, checkers.
     List,
 }
@@ -60,6 +63,7 @@ pub(crate) fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::main(&args),
+        Command::Report(args) => report::main(&args),
         Command::List => list::main(),
     };
     code.into()

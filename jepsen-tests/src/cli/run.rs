@@ -8,7 +8,7 @@ use jepsen_tests::run::{Backend, Plan, Store, execute, wall_clock_ms};
 use kenger_types::Timestamp;
 
 use super::progress::Show;
-use super::{IO, product, wrong};
+use super::{IO, product, report, wrong};
 
 /// Where runs are put if nobody says.
 pub(super) const RUNS: &str = "target/jepsen";
@@ -73,6 +73,10 @@ pub(super) fn main(args: &RunArgs) -> u8 {
             show.finish();
             println!("{}", verdicts.text());
             println!("\nhistory and logs: {}", plan.folder.display());
+            // A run that has not begun has nothing to show.
+            if verdicts.run.is_some() && report::write(&plan.folder) != 0 {
+                return IO;
+            }
             verdicts.conclusion.exit_code()
         }
         Err(error) => {

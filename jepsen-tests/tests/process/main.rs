@@ -4,7 +4,6 @@
 
 mod agreement;
 mod clocks;
-mod disks;
 mod failover;
 mod feed;
 mod feed_ring;

@@ -6,8 +6,7 @@
 
 use kenger_types::NodeStatus;
 
-use super::timeline::Timeline;
-use crate::check::changes::{Cause, Told, View};
+use super::timeline::{Cause, Timeline, Told, View};
 use crate::history::{Action, Answer, Micros, Observed};
 
 /// A node with everything around it that decides what may come next.
