@@ -220,7 +220,7 @@ fn setups(
             index,
             config: Arc::clone(&proxy),
             sockets,
-            live: router.live_endpoints(),
+            endpoints_left: router.endpoints_left(),
             counters: Arc::clone(counters),
             stop: stop.clone(),
         })

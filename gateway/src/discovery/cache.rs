@@ -110,8 +110,8 @@ pub(crate) async fn keep(path: PathBuf, router: Arc<Router>, status: Arc<FeedSta
 pub(crate) async fn write(path: &Path, router: &Arc<Router>, status: &FeedStatus) {
     let (target, router) = (path.to_owned(), Arc::clone(router));
     let stored = tokio::task::spawn_blocking(move || {
-        let Some(snapshot) = router.snapshot() else { return Ok(()) };
-        store(&target, &Cached { saved_at: wall_clock_now(), snapshot })
+        let Some(copy) = router.copy() else { return Ok(()) };
+        store(&target, &Cached { saved_at: wall_clock_now(), snapshot: copy.into_snapshot() })
     });
     match stored.await {
         Ok(Ok(())) => status.cache_writes.increment(),

@@ -6,7 +6,7 @@
 mod probe;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::config::HealthConfig;
 use crate::metrics::Counter;
-use crate::routing::{Router, Target};
+use crate::routing::{Router, Target, TargetChange, TargetChanges};
 use probe::probe;
 
 /// Most checks at the same time.
@@ -25,6 +25,10 @@ const CONCURRENT_CHECKS_MAX: usize = 256;
 const JITTER_PERCENT: u64 = 10;
 /// A new node is asked within this part of the interval.
 const FIRST_CHECK_PART: u32 = 4;
+
+/// Findings of this long are told together: when a whole service falls, that is many in a moment, and
+/// each telling may make a table.
+const TELL_AFTER: Duration = Duration::from_millis(5);
 
 /// What the checks found, counted.
 #[derive(Debug, Default)]
@@ -67,6 +71,9 @@ struct Checks {
     /// When which check is due; checks that are gone are skipped.
     due: BinaryHeap<Reverse<(Instant, CheckId)>>,
     running: JoinSet<Finding>,
+    /// What has turned and was not told yet, and when it is to be.
+    turned: Vec<(Target, bool)>,
+    tell_at: Option<Instant>,
     random: fastrand::Rng,
 }
 
@@ -80,32 +87,42 @@ impl Checks {
             next_id: 0,
             due: BinaryHeap::new(),
             running: JoinSet::new(),
+            turned: Vec::new(),
+            tell_at: None,
             random: fastrand::Rng::new(),
         }
     }
 
     async fn run(&mut self, router: &Router, mut changes: watch::Receiver<()>) {
-        self.follow(router);
+        self.follow(router.take_target_changes());
         loop {
             let next_due = self.due.peek().map(|Reverse((due, _))| *due);
             let may_start = self.running.len() < CONCURRENT_CHECKS_MAX;
             let at = next_due.unwrap_or_else(Instant::now);
+            let tell_at = self.tell_at;
             tokio::select! {
                 changed = changes.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    self.follow(router);
+                    self.follow(router.take_target_changes());
                 }
                 Some(first) = self.running.join_next() => {
                     let mut findings: Vec<_> = first.into_iter().collect();
                     while let Some(next) = self.running.try_join_next() {
                         findings.extend(next);
                     }
-                    let turned: Vec<_> = findings.into_iter().filter_map(|finding| self.judge(finding)).collect();
-                    if !turned.is_empty() {
-                        router.report_health(turned);
+                    for finding in findings {
+                        let turned = self.judge(finding);
+                        self.turned.extend(turned);
                     }
+                    if !self.turned.is_empty() && self.tell_at.is_none() {
+                        self.tell_at = Some(Instant::now() + TELL_AFTER);
+                    }
+                }
+                () = tokio::time::sleep_until(tell_at.unwrap_or(at)), if tell_at.is_some() => {
+                    self.tell_at = None;
+                    router.report_health(self.turned.drain(..));
                 }
                 () = tokio::time::sleep_until(at), if may_start && next_due.is_some() => self.start_due(),
             }
@@ -113,29 +130,49 @@ impl Checks {
     }
 
     /// Begins to check what is new and forgets what is gone.
-    fn follow(&mut self, router: &Router) {
-        let targets = router.targets();
-        self.by_id.retain(|_, check| {
-            let stays = targets.contains(&check.target);
-            if !stays && let Some(running) = &check.running {
-                running.abort();
+    fn follow(&mut self, changes: TargetChanges) {
+        match changes {
+            TargetChanges::All(all) => {
+                let present: HashSet<_> = all.iter().map(|(target, _)| target).collect();
+                let gone: Vec<_> =
+                    self.ids.keys().filter(|target| !present.contains(target)).cloned().collect();
+                gone.iter().for_each(|target| self.forget(target));
+                for (target, is_healthy) in all {
+                    match self.ids.get(&target).and_then(|id| self.by_id.get_mut(id)) {
+                        Some(check) => (check.is_healthy, check.against) = (is_healthy, 0),
+                        None => self.begin(target),
+                    }
+                }
             }
-            stays
-        });
-        let by_id = &self.by_id;
-        self.ids.retain(|_, id| by_id.contains_key(id));
-        let now = Instant::now();
-        for target in targets {
-            if self.ids.contains_key(&target) {
-                continue;
+            TargetChanges::Some(changes) => {
+                for TargetChange { target, was_removed, is_present } in changes {
+                    if was_removed {
+                        self.forget(&target);
+                    }
+                    if is_present && !self.ids.contains_key(&target) {
+                        self.begin(target);
+                    }
+                }
             }
-            let id = self.next_id;
-            self.next_id += 1;
-            let within = self.config.interval / FIRST_CHECK_PART;
-            let first = now + self.random_part(within);
-            self.due.push(Reverse((first, id)));
-            self.ids.insert(target.clone(), id);
-            self.by_id.insert(id, Check { target, is_healthy: true, against: 0, running: None });
+        }
+    }
+
+    fn begin(&mut self, target: Target) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let within = self.config.interval / FIRST_CHECK_PART;
+        let first = Instant::now() + self.random_part(within);
+        self.due.push(Reverse((first, id)));
+        self.ids.insert(target.clone(), id);
+        self.by_id.insert(id, Check { target, is_healthy: true, against: 0, running: None });
+    }
+
+    fn forget(&mut self, target: &Target) {
+        // What was found of it must not be told of its successor.
+        self.turned.retain(|(turned, _)| turned != target);
+        let check = self.ids.remove(target).and_then(|id| self.by_id.remove(&id));
+        if let Some(running) = check.and_then(|check| check.running) {
+            running.abort();
         }
     }
 
@@ -212,6 +249,7 @@ mod tests {
         let mut checks = Checks::new(config, Arc::default());
         let node = node("demo", 1, 1);
         let target = Target { host: node.host, port: node.port, path: Default::default() };
+        checks.next_id = 1;
         checks.by_id.insert(0, Check { target, is_healthy: true, against: 0, running: None });
         checks
     }
@@ -234,6 +272,27 @@ mod tests {
             judged(&mut checks(2, 3), &[false, false, true, false, false, false, true, false, true, true]);
         let expected = [None, None, None, None, None, Some(false), None, None, None, Some(true)];
         assert_eq!(turned, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_gone_for_a_moment_is_asked_as_a_new_one() {
+        let mut checks = checks(1, 1);
+        let target = checks.by_id[&0].target.clone();
+        checks.ids.insert(target.clone(), 0);
+        assert_eq!(judged(&mut checks, &[false]), [Some(false)]);
+        checks.turned.push((target.clone(), false));
+        let anew = TargetChange { target: target.clone(), was_removed: true, is_present: true };
+        checks.follow(TargetChanges::Some(vec![anew]));
+        assert_eq!(checks.turned, []);
+        let id = checks.ids[&target];
+        assert!(id != 0 && checks.by_id[&id].is_healthy);
+        let finding = Finding { id, began: Instant::now(), is_good: false };
+        assert_eq!(checks.judge(finding), Some((target.clone(), false)), "that it is unwell is told again");
+        checks.follow(TargetChanges::All(vec![(target.clone(), true)]));
+        let finding = Finding { id, began: Instant::now(), is_good: false };
+        assert_eq!(checks.judge(finding), Some((target, false)), "the router counted it as healthy");
+        checks.follow(TargetChanges::All(Vec::new()));
+        assert!(checks.ids.is_empty() && checks.by_id.is_empty());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::body::RequestBody;
 use super::failure::Failure;
 use crate::config::UpstreamConfig;
-use crate::routing::{Endpoint, EndpointId, LiveEndpoints};
+use crate::routing::{Endpoint, EndpointId};
 
 /// Most bytes of a response that are read ahead of the client.
 const READ_AHEAD_BYTES_MAX: usize = 128 << 10;
@@ -71,7 +71,6 @@ struct Idle {
 pub(crate) struct Pool {
     config: UpstreamConfig,
     idle: RefCell<HashMap<EndpointId, VecDeque<Idle>>>,
-    live: RefCell<Arc<LiveEndpoints>>,
 }
 
 /// A connection that is in use and goes back to its pool.
@@ -95,7 +94,7 @@ impl Lease {
 impl Pool {
     /// An empty pool.
     pub(crate) fn new(config: UpstreamConfig) -> Self {
-        Self { config, idle: RefCell::default(), live: RefCell::default() }
+        Self { config, idle: RefCell::default() }
     }
 
     /// The idle connection to this endpoint that was used last.
@@ -108,12 +107,11 @@ impl Pool {
     }
 
     fn put(&self, upstream: Upstream) {
-        let endpoint = upstream.endpoint.id;
-        if upstream.sender.is_closed() || !self.live.borrow().contains(endpoint) {
+        if upstream.sender.is_closed() || !upstream.endpoint.is_live() {
             return;
         }
         let mut all = self.idle.borrow_mut();
-        let idle = all.entry(endpoint).or_default();
+        let idle = all.entry(upstream.endpoint.id).or_default();
         if idle.len() >= self.config.idle_per_node_max {
             idle.pop_front();
         }
@@ -121,9 +119,10 @@ impl Pool {
     }
 
     /// Closes idle connections to endpoints that no table routes to any more.
-    pub(crate) fn set_live(&self, live: Arc<LiveEndpoints>) {
-        self.idle.borrow_mut().retain(|endpoint, _| live.contains(*endpoint));
-        *self.live.borrow_mut() = live;
+    pub(crate) fn close_left(&self) {
+        self.idle
+            .borrow_mut()
+            .retain(|_, idle| idle.front().is_some_and(|idle| idle.upstream.endpoint.is_live()));
     }
 
     /// Closes connections that have been idle for too long, and forgets those that were closed.

@@ -23,7 +23,7 @@ use super::client;
 use super::pool::{Pool, SWEEP_INTERVAL};
 use crate::config::ProxyConfig;
 use crate::metrics::WorkerCounters;
-use crate::routing::{LiveEndpoints, SharedTable};
+use crate::routing::SharedTable;
 
 /// How long accepting rests after an error such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
@@ -54,7 +54,8 @@ pub(crate) struct WorkerSetup {
     pub(crate) config: Arc<ProxyConfig>,
     /// One socket for each listener, with its table.
     pub(crate) sockets: Vec<(std::net::TcpListener, SharedTable)>,
-    pub(crate) live: watch::Receiver<Arc<LiveEndpoints>>,
+    /// Wakes when an endpoint has left its last table.
+    pub(crate) endpoints_left: watch::Receiver<()>,
     pub(crate) counters: Arc<WorkerCounters>,
     /// Cancelled: accept no more, finish what is in flight.
     pub(crate) stop: CancellationToken,
@@ -97,7 +98,7 @@ impl WorkerSetup {
 }
 
 async fn run(setup: WorkerSetup) {
-    let WorkerSetup { index, config, sockets, live, counters, stop } = setup;
+    let WorkerSetup { index, config, sockets, endpoints_left, counters, stop } = setup;
     // Each connection looks at it whenever it wakes: its lock must not be every worker's.
     let stop = stop.child_token();
     let worker = Rc::new(Worker {
@@ -124,7 +125,7 @@ async fn run(setup: WorkerSetup) {
         );
         accepting.push(tokio::task::spawn_local(accept));
     }
-    let upkeep = tokio::task::spawn_local(keep_pool(Rc::clone(&worker.pool), live));
+    let upkeep = tokio::task::spawn_local(keep_pool(Rc::clone(&worker.pool), endpoints_left));
     for task in accepting {
         if let Err(error) = task.await {
             tracing::error!(%error, "a listener has failed");
@@ -188,18 +189,16 @@ async fn accept(
 }
 
 /// Closes idle connections: those to endpoints that left the tables at once, the others in time.
-async fn keep_pool(pool: Rc<Pool>, mut live: watch::Receiver<Arc<LiveEndpoints>>) {
+async fn keep_pool(pool: Rc<Pool>, mut endpoints_left: watch::Receiver<()>) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-    live.mark_changed();
     loop {
         tokio::select! {
             _ = ticks.tick() => pool.sweep(),
-            changed = live.changed() => {
-                if changed.is_err() {
+            left = endpoints_left.changed() => {
+                if left.is_err() {
                     return;
                 }
-                let live = Arc::clone(&live.borrow_and_update());
-                pool.set_live(live);
+                pool.close_left();
             }
         }
     }

@@ -1,16 +1,18 @@
 //! Where requests are sent: one value per address, prepared once and shared by all tables.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderValue;
 use kenger_types::{Host, Port};
 
 use crate::metrics::{Counter, Padded};
 
-/// Names an endpoint for the life of the process. A later endpoint has a greater id; an address that
-/// left all tables and comes back may get a new one.
+/// Names an endpoint for the life of the process. An address whose last node is gone and that comes
+/// back gets a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EndpointId(pub(crate) u64);
 
@@ -35,9 +37,27 @@ pub(crate) struct Endpoint {
     pub(crate) authority: HeaderValue,
     /// One tally for each worker, so that none waits for another.
     pub(crate) tallies: Box<[Padded<EndpointTally>]>,
+    /// How many of the tables in force route to it.
+    tables: AtomicU32,
 }
 
 impl Endpoint {
+    /// Whether a table routes to it: connections to others need not be kept.
+    #[inline]
+    pub(crate) fn is_live(&self) -> bool {
+        self.tables.load(Ordering::Acquire) > 0
+    }
+
+    /// A table that routes to it is about to be in force.
+    pub(super) fn enter_table(&self) {
+        self.tables.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A table that routes to it is in force no more; whether that was the last one.
+    pub(super) fn leave_table(&self) -> bool {
+        self.tables.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
     /// Requests and failures of all workers.
     pub(crate) fn totals(&self) -> (u64, u64) {
         let sum =
@@ -46,10 +66,11 @@ impl Endpoint {
     }
 }
 
-/// All endpoints that a table uses.
+/// The endpoints of all nodes that the served namespaces have.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
-    by_address: HashMap<(Host, Port), Arc<Endpoint>>,
+    /// With the number of nodes at each.
+    by_address: HashMap<(Host, Port), (Arc<Endpoint>, usize)>,
     next_id: u64,
     workers: usize,
 }
@@ -60,37 +81,44 @@ impl Endpoints {
         Self { by_address: HashMap::new(), next_id: 0, workers }
     }
 
-    /// The endpoint at this address; the same one for as long as anybody uses it. `None` if the
-    /// address cannot stand in a header, which no valid host can cause.
-    pub(crate) fn at(&mut self, host: &Host, port: Port) -> Option<Arc<Endpoint>> {
-        if let Some(endpoint) = self.by_address.get(&(host.clone(), port)) {
-            return Some(Arc::clone(endpoint));
+    /// The endpoint of one more node at this address; the same one for as long as a node is there.
+    /// `None` if the address cannot stand in a header, which no valid host can cause.
+    pub(crate) fn acquire(&mut self, host: &Host, port: Port) -> Option<Arc<Endpoint>> {
+        match self.by_address.entry((host.clone(), port)) {
+            Entry::Occupied(mut known) => {
+                let (endpoint, nodes) = known.get_mut();
+                *nodes += 1;
+                Some(Arc::clone(endpoint))
+            }
+            Entry::Vacant(new) => {
+                let endpoint = Arc::new(Endpoint {
+                    id: EndpointId(self.next_id),
+                    host: host.clone(),
+                    port,
+                    address: host.as_str().parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port.get())),
+                    authority: HeaderValue::from_str(&host.authority(port)).ok()?,
+                    tallies: (0..self.workers).map(|_| Padded::default()).collect(),
+                    tables: AtomicU32::new(0),
+                });
+                self.next_id += 1;
+                new.insert((Arc::clone(&endpoint), 1));
+                Some(endpoint)
+            }
         }
-        let endpoint = Arc::new(Endpoint {
-            id: EndpointId(self.next_id),
-            host: host.clone(),
-            port,
-            address: host.as_str().parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port.get())),
-            authority: HeaderValue::from_str(&host.authority(port)).ok()?,
-            tallies: (0..self.workers).map(|_| Padded::default()).collect(),
-        });
-        self.next_id += 1;
-        self.by_address.insert((host.clone(), port), Arc::clone(&endpoint));
-        Some(endpoint)
     }
 
-    /// Forgets those that no table uses any more.
-    pub(crate) fn forget_unused(&mut self) {
-        self.by_address.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
+    /// One of the nodes at this endpoint is gone.
+    pub(crate) fn release(&mut self, endpoint: &Endpoint) {
+        if let Entry::Occupied(mut known) = self.by_address.entry((endpoint.host.clone(), endpoint.port)) {
+            known.get_mut().1 -= 1;
+            if known.get().1 == 0 {
+                known.remove();
+            }
+        }
     }
 
-    /// All of them, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.by_address.values()
-    }
-
-    /// The greatest id given out so far.
-    pub(crate) fn newest(&self) -> EndpointId {
-        EndpointId(self.next_id.saturating_sub(1))
+    /// All that a table routes to, in no order.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.by_address.values().map(|(endpoint, _)| endpoint).filter(|endpoint| endpoint.is_live())
     }
 }

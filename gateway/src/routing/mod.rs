@@ -6,57 +6,32 @@
 
 mod alias;
 mod endpoint;
+mod served;
 mod table;
+mod targets;
+#[cfg(test)]
+mod tests;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use kenger_types::feed::{ChangeEvent, SnapshotEvent};
-use kenger_types::{ClusterId, HealthPath, Host, NamespaceName, Node, NodeStatus, Port, Revision};
+use kenger_types::{ClusterId, HealthPath, NamespaceName, Node, NodeStatus, Revision};
 use tokio::sync::watch;
 
 use endpoint::Endpoints;
 pub(crate) use endpoint::{Endpoint, EndpointId};
-use table::Candidate;
+use served::Served;
 pub(crate) use table::{NoNode, Serving, Table};
-pub(crate) use view::Refused;
-use view::{NamespaceView, RegistryView, Touched};
+use targets::Targets;
+pub(crate) use targets::{Target, TargetChange, TargetChanges};
+use view::{NamespaceView, RegistryView, Touched, TouchedNodes};
+pub(crate) use view::{Refused, ViewCopy};
 
 /// The table of one namespace; replaced as a whole, loaded without a lock.
 pub(crate) type SharedTable = Arc<ArcSwap<Table>>;
-
-/// What a health check connects to and asks for. Nodes of several namespaces that share an address
-/// and a path share the check.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Target {
-    pub(crate) host: Host,
-    pub(crate) port: Port,
-    pub(crate) path: HealthPath,
-}
-
-impl Target {
-    fn of(view: &NamespaceView, node: &Node) -> Self {
-        Self { host: node.host.clone(), port: node.port, path: view.health_path(node).clone() }
-    }
-}
-
-/// The endpoints that tables route to: connections to others need not be kept.
-#[derive(Debug, Default)]
-pub(crate) struct LiveEndpoints {
-    ids: HashSet<EndpointId>,
-    /// `None` before anything was published.
-    newest: Option<EndpointId>,
-}
-
-impl LiveEndpoints {
-    /// Whether a connection to this endpoint may be used again. One that is newer than this set is
-    /// in a table that was published just now.
-    pub(crate) fn contains(&self, id: EndpointId) -> bool {
-        self.newest.is_none_or(|newest| id > newest) || self.ids.contains(&id)
-    }
-}
 
 /// Something that the registry told.
 #[derive(Debug)]
@@ -82,7 +57,8 @@ pub(crate) struct NodeReport {
 pub(crate) struct Router {
     tables: BTreeMap<NamespaceName, SharedTable>,
     state: Mutex<State>,
-    live: watch::Sender<Arc<LiveEndpoints>>,
+    /// Told whenever an endpoint has left its last table.
+    endpoints_left: watch::Sender<()>,
     /// Told whenever the view changed; health checks and the cache follow it.
     view_changed: watch::Sender<()>,
 }
@@ -90,7 +66,8 @@ pub(crate) struct Router {
 #[derive(Debug)]
 struct State {
     view: RegistryView,
-    unhealthy: HashSet<Target>,
+    served: BTreeMap<NamespaceName, Served>,
+    targets: Targets,
     endpoints: Endpoints,
 }
 
@@ -98,14 +75,19 @@ impl Router {
     /// Tables for these namespaces, none of which is known yet, read by this many workers.
     pub(crate) fn new(namespaces: impl IntoIterator<Item = NamespaceName>, workers: usize) -> Self {
         let unknown = || Arc::new(ArcSwap::from_pointee(Table::nobody(Revision(0), NoNode::NothingKnown)));
+        let tables: BTreeMap<_, _> = namespaces.into_iter().map(|name| (name, unknown())).collect();
+        let served = |(name, table): (&NamespaceName, &SharedTable)| {
+            (name.clone(), Served::new(name.clone(), Arc::clone(table)))
+        };
         Self {
-            tables: namespaces.into_iter().map(|name| (name, unknown())).collect(),
             state: Mutex::new(State {
                 view: RegistryView::default(),
-                unhealthy: HashSet::new(),
+                served: tables.iter().map(served).collect(),
+                targets: Targets::default(),
                 endpoints: Endpoints::new(workers),
             }),
-            live: watch::Sender::default(),
+            tables,
+            endpoints_left: watch::Sender::default(),
             view_changed: watch::Sender::default(),
         }
     }
@@ -120,9 +102,9 @@ impl Router {
         self.tables.get(namespace)
     }
 
-    /// The endpoints in use, and each later set of them.
-    pub(crate) fn live_endpoints(&self) -> watch::Receiver<Arc<LiveEndpoints>> {
-        self.live.subscribe()
+    /// Wakes whenever an endpoint has left its last table.
+    pub(crate) fn endpoints_left(&self) -> watch::Receiver<()> {
+        self.endpoints_left.subscribe()
     }
 
     /// Wakes whenever the view changed.
@@ -130,63 +112,54 @@ impl Router {
         self.view_changed.subscribe()
     }
 
-    /// Applies what the registry told, in order, and publishes the tables that it changes.
+    /// Applies what the registry told, in order, and publishes the tables that it changes, each once.
     ///
     /// # Errors
     /// The first event that is refused; those before it are applied, those after it are not.
     pub(crate) fn apply(&self, updates: impl IntoIterator<Item = FeedUpdate>) -> Result<(), Refused> {
         let mut state = self.lock();
-        let mut touched: Option<Touched> = None;
-        let mut refused = Ok(());
+        let mut touched = Touched::default();
+        let mut applied = Ok(());
         for update in updates {
-            let applied = match update {
-                FeedUpdate::Snapshot(event) => state.view.apply_snapshot(event),
-                FeedUpdate::Change(event) => state.view.apply_change(event),
+            applied = match update {
+                FeedUpdate::Snapshot(event) => state.view.apply_snapshot(event, &mut touched),
+                FeedUpdate::Change(event) => state.view.apply_change(event, &mut touched),
                 FeedUpdate::Reached(revision) => {
                     state.view.reached(revision);
-                    continue;
+                    Ok(())
                 }
             };
-            match applied {
-                Ok(more) => touched = Some(merge(touched, more)),
-                Err(error) => {
-                    refused = Err(error);
-                    break;
-                }
+            if applied.is_err() {
+                break;
             }
         }
-        if let Some(touched) = touched {
-            if !state.unhealthy.is_empty() {
-                let present = self.targets_of(&state);
-                state.unhealthy.retain(|target| present.contains(target));
-            }
-            self.publish(&mut state, &touched);
+        if !touched.is_empty() {
+            state.update(&touched);
+            self.publish(&mut state);
             self.view_changed.send_replace(());
         }
-        refused
+        applied
     }
 
     /// What the health checks found: `true` is healthy. Targets that no node has any more are left
     /// out.
     pub(crate) fn report_health(&self, found: impl IntoIterator<Item = (Target, bool)>) {
         let mut state = self.lock();
-        let present = self.targets_of(&state);
-        let mut changed = false;
+        let State { served, targets, .. } = &mut *state;
         for (target, is_healthy) in found {
-            changed |= if is_healthy {
-                state.unhealthy.remove(&target)
-            } else {
-                present.contains(&target) && state.unhealthy.insert(target)
-            };
+            for name in targets.set_health(&target, is_healthy) {
+                if let Some(served) = served.get_mut(name) {
+                    served.health_turned(&target.host, target.port);
+                }
+            }
         }
-        if changed {
-            self.publish(&mut state, &Touched::All);
-        }
+        self.publish(&mut state);
     }
 
-    /// What is to be checked: the online nodes of all namespaces that have a table.
-    pub(crate) fn targets(&self) -> HashSet<Target> {
-        self.targets_of(&self.lock())
+    /// What has become of what is to be checked, which is the online nodes of all namespaces that have
+    /// a table, since the last call. For one caller: what it was told, nobody else is.
+    pub(crate) fn take_target_changes(&self) -> TargetChanges {
+        self.lock().targets.take_changes()
     }
 
     /// Cluster and revision of the view; `None` before anything was told.
@@ -203,8 +176,8 @@ impl Router {
     }
 
     /// The whole view, for the disk.
-    pub(crate) fn snapshot(&self) -> Option<SnapshotEvent> {
-        self.lock().view.snapshot()
+    pub(crate) fn copy(&self) -> Option<ViewCopy> {
+        self.lock().view.copy()
     }
 
     /// The online nodes of a namespace; `None` if the registry has no such namespace.
@@ -225,7 +198,7 @@ impl Router {
         let mut totals: Vec<_> = self
             .lock()
             .endpoints
-            .iter()
+            .live()
             .map(|endpoint| {
                 let (requests, failures) = endpoint.totals();
                 (endpoint.host.authority(endpoint.port), requests, failures)
@@ -237,28 +210,13 @@ impl Router {
         (totals, left_out)
     }
 
-    fn targets_of(&self, state: &State) -> HashSet<Target> {
-        let views = self.tables.keys().filter_map(|name| state.view.namespace(name));
-        views.flat_map(|view| online(view).map(|node| Target::of(view, node))).collect()
-    }
-
-    /// Builds and publishes the tables of the touched namespaces, then the set of live endpoints.
-    fn publish(&self, state: &mut State, touched: &Touched) {
-        for (name, shared) in &self.tables {
-            let is_touched = match touched {
-                Touched::All => true,
-                Touched::Some(names) => names.contains(name),
-            };
-            if is_touched {
-                shared.store(Arc::new(state.build(name)));
-            }
+    /// Puts the tables in force that have to be others.
+    fn publish(&self, state: &mut State) {
+        let revision = state.view.revision();
+        let leaving = state.served.values_mut().filter_map(|served| served.publish(revision).then_some(()));
+        if leaving.count() > 0 {
+            self.endpoints_left.send_replace(());
         }
-        let tables = self.tables.values().map(|shared| shared.load());
-        let ids =
-            tables.flat_map(|table| table.endpoints().iter().map(|endpoint| endpoint.id).collect::<Vec<_>>());
-        let live = LiveEndpoints { ids: ids.collect(), newest: Some(state.endpoints.newest()) };
-        self.live.send_replace(Arc::new(live));
-        state.endpoints.forget_unused();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -268,135 +226,35 @@ impl Router {
 }
 
 impl State {
-    fn build(&mut self, name: &NamespaceName) -> Table {
-        let revision = self.view.revision();
-        let Some(view) = self.view.namespace(name) else {
-            return Table::nobody(revision, NoNode::NoSuchNamespace);
-        };
-        let mut candidates = Vec::with_capacity(view.nodes.len());
-        for node in view.nodes.values() {
-            if let Some(endpoint) = self.endpoints.at(&node.host, node.port) {
-                let is_healthy =
-                    self.unhealthy.is_empty() || !self.unhealthy.contains(&Target::of(view, node));
-                candidates.push(Candidate { node, endpoint, is_healthy });
+    /// Takes over from the view what events touched.
+    fn update(&mut self, touched: &Touched) {
+        let Self { view, served, targets, endpoints } = self;
+        match touched {
+            Touched::All => {
+                for (name, served) in served {
+                    served.update(view.namespace(name), &TouchedNodes::All, targets, endpoints);
+                }
+            }
+            Touched::Some(namespaces) => {
+                for (name, nodes) in namespaces {
+                    if let Some(served) = served.get_mut(name) {
+                        served.update(view.namespace(name), nodes, targets, endpoints);
+                    }
+                }
             }
         }
-        Table::build(revision, &candidates)
     }
 
     fn reports(&self, view: &NamespaceView) -> Vec<NodeReport> {
+        let served = self.served.get(&view.namespace.name);
         view.nodes
-            .values()
-            .filter(|node| node.status == NodeStatus::Online)
-            .map(|node| {
-                let target = Target::of(view, node);
-                let is_healthy = !self.unhealthy.contains(&target);
-                NodeReport { node: Arc::clone(node), health_path: target.path, is_healthy }
+            .iter()
+            .filter(|(_, node)| node.status == NodeStatus::Online)
+            .map(|(address, node)| NodeReport {
+                node: Arc::clone(node),
+                health_path: view.health_path(node).clone(),
+                is_healthy: served.and_then(|served| served.is_healthy(address)).unwrap_or(true),
             })
             .collect()
-    }
-}
-
-fn online(view: &NamespaceView) -> impl Iterator<Item = &Arc<Node>> {
-    view.nodes.values().filter(|node| node.status == NodeStatus::Online)
-}
-
-fn merge(before: Option<Touched>, more: Touched) -> Touched {
-    match (before, more) {
-        (None, more) => more,
-        (Some(Touched::Some(mut names)), Touched::Some(more)) => {
-            names.extend::<BTreeSet<_>>(more);
-            Touched::Some(names)
-        }
-        _ => Touched::All,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{change, deleted, node, put, snapshot};
-
-    fn demo() -> NamespaceName {
-        "demo".parse().unwrap()
-    }
-
-    fn router(nodes: Vec<Node>) -> Router {
-        let router = Router::new([demo()], 1);
-        router.apply([FeedUpdate::Snapshot(snapshot(10, &["demo"], nodes))]).unwrap();
-        router
-    }
-
-    fn ports(router: &Router) -> Vec<u16> {
-        router.table(&demo()).unwrap().load().endpoints().iter().map(|endpoint| endpoint.port.get()).collect()
-    }
-
-    fn target(port: u16) -> Target {
-        let node = node("demo", port, 1);
-        Target { host: node.host, port: node.port, path: HealthPath::default() }
-    }
-
-    #[test]
-    fn a_weight_of_zero_takes_a_node_out_with_the_next_table() {
-        let router = router(vec![node("demo", 1, 100), node("demo", 2, 100)]);
-        assert_eq!(ports(&router), [1, 2]);
-        router.apply([FeedUpdate::Change(change(11, vec![put(node("demo", 1, 0))]))]).unwrap();
-        assert_eq!(ports(&router), [2]);
-        assert_eq!(router.position().unwrap().1, Revision(11));
-    }
-
-    #[test]
-    fn events_before_a_refused_one_are_in_force() {
-        let router = router(vec![node("demo", 1, 100)]);
-        let first = FeedUpdate::Change(change(11, vec![put(node("demo", 2, 1))]));
-        let again = FeedUpdate::Change(change(11, vec![put(node("demo", 3, 1))]));
-        assert!(router.apply([first, again]).is_err());
-        assert_eq!(ports(&router), [1, 2]);
-    }
-
-    #[test]
-    fn health_moves_a_node_out_and_back_in() {
-        let router = router(vec![node("demo", 1, 100), node("demo", 2, 100)]);
-        router.report_health([(target(1), false)]);
-        assert_eq!(ports(&router), [2]);
-        assert_eq!(router.nodes(&demo()).unwrap().iter().filter(|report| report.is_healthy).count(), 1);
-        router.report_health([(target(1), true)]);
-        assert_eq!(ports(&router), [1, 2]);
-    }
-
-    #[test]
-    fn a_finding_about_a_removed_node_does_not_wait_for_its_return() {
-        let router = router(vec![node("demo", 1, 100), node("demo", 2, 100)]);
-        router.report_health([(target(1), false)]);
-        router.apply([FeedUpdate::Change(change(11, vec![deleted(&node("demo", 1, 100))]))]).unwrap();
-        router.report_health([(target(1), false)]);
-        assert_eq!(router.targets().len(), 1);
-        router.apply([FeedUpdate::Change(change(12, vec![put(node("demo", 1, 100))]))]).unwrap();
-        assert_eq!(ports(&router), [1, 2], "new nodes are healthy until proven otherwise");
-    }
-
-    #[test]
-    fn live_endpoints_are_those_of_the_tables_and_newer_ones() {
-        let router = router(vec![node("demo", 1, 100), node("demo", 2, 100)]);
-        let live = router.live_endpoints();
-        let ids: Vec<_> = router.table(&demo()).unwrap().load().endpoints().iter().map(|e| e.id).collect();
-        assert!(ids.iter().all(|id| live.borrow().contains(*id)));
-        router.apply([FeedUpdate::Change(change(11, vec![deleted(&node("demo", 1, 100))]))]).unwrap();
-        assert!(!live.borrow().contains(ids[0]));
-        assert!(live.borrow().contains(ids[1]));
-        assert!(live.borrow().contains(EndpointId(1_000)));
-    }
-
-    #[test]
-    fn a_check_is_shared_by_the_namespaces_that_name_the_same_address_and_path() {
-        let router = Router::new([demo(), "other".parse().unwrap()], 1);
-        let nodes = vec![node("demo", 1, 100), node("other", 1, 100), node("unserved", 2, 100)];
-        router.apply([FeedUpdate::Snapshot(snapshot(1, &["demo", "other", "unserved"], nodes))]).unwrap();
-        assert_eq!(router.targets(), HashSet::from([target(1)]));
-        router.report_health([(target(1), false)]);
-        for name in ["demo", "other"] {
-            let table = router.table(&name.parse().unwrap()).unwrap().load();
-            assert_eq!(table.serving, Serving::Panic);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kenger_types::{Node, NodeStatus, Revision};
+use kenger_types::Revision;
 
 use super::alias::AliasTable;
 use super::endpoint::Endpoint;
@@ -38,10 +38,11 @@ pub(crate) enum NoNode {
 }
 
 /// A node as the table is built from it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate<'a> {
-    pub(crate) node: &'a Node,
-    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
+    pub(crate) weight: u16,
+    pub(crate) is_online: bool,
     pub(crate) is_healthy: bool,
 }
 
@@ -61,25 +62,27 @@ impl Table {
     }
 
     /// The table of a namespace with these nodes.
-    pub(crate) fn build(revision: Revision, candidates: &[Candidate<'_>]) -> Self {
-        let online = || candidates.iter().filter(|candidate| candidate.node.status == NodeStatus::Online);
-        let weighted = || online().filter(|candidate| candidate.node.weight.get() > 0);
-        if weighted().next().is_none() {
-            let why = match (candidates.is_empty(), online().next().is_none()) {
+    pub(crate) fn build<'a>(
+        revision: Revision,
+        candidates: &(impl Iterator<Item = Candidate<'a>> + Clone),
+    ) -> Self {
+        let online = || candidates.clone().filter(|candidate| candidate.is_online);
+        let weighted = || online().filter(|candidate| candidate.weight > 0);
+        let mut chosen: Vec<_> = weighted().filter(|candidate| candidate.is_healthy).collect();
+        let mut serving = Serving::Normal;
+        if chosen.is_empty() {
+            (serving, chosen) = (Serving::Panic, weighted().collect());
+        }
+        if chosen.is_empty() {
+            let why = match (candidates.clone().next().is_none(), online().next().is_none()) {
                 (true, _) => NoNode::NoNodes,
                 (false, true) => NoNode::AllOffline,
                 (false, false) => NoNode::AllWeightsZero,
             };
             return Self::nobody(revision, why);
         }
-        let healthy: Vec<_> = weighted().filter(|candidate| candidate.is_healthy).collect();
-        let (serving, chosen) = if healthy.is_empty() {
-            (Serving::Panic, weighted().collect())
-        } else {
-            (Serving::Normal, healthy)
-        };
-        let weights: Vec<u16> = chosen.iter().map(|candidate| candidate.node.weight.get()).collect();
-        let endpoints = chosen.iter().map(|candidate| Arc::clone(&candidate.endpoint)).collect();
+        let weights: Vec<u16> = chosen.iter().map(|candidate| candidate.weight).collect();
+        let endpoints = chosen.iter().map(|candidate| Arc::clone(candidate.endpoint)).collect();
         Self { revision, serving, endpoints, alias: AliasTable::new(&weights) }
     }
 
@@ -112,33 +115,35 @@ mod tests {
     use crate::routing::endpoint::Endpoints;
     use crate::testing::node;
 
-    fn table(nodes: &[(u16, u16, NodeStatus, bool)]) -> Table {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Is {
+        Online,
+        Offline,
+    }
+    use Is::{Offline, Online};
+
+    fn table(nodes: &[(u16, u16, Is, bool)]) -> Table {
         let mut endpoints = Endpoints::new(1);
         let nodes: Vec<_> = nodes
             .iter()
             .map(|(port, weight, status, is_healthy)| {
-                let mut node = node("demo", *port, *weight);
-                node.status = *status;
-                let endpoint = endpoints.at(&node.host, node.port).unwrap();
-                (node, endpoint, *is_healthy)
+                let node = node("demo", *port, *weight);
+                let endpoint = endpoints.acquire(&node.host, node.port).unwrap();
+                (endpoint, *weight, *status == Online, *is_healthy)
             })
             .collect();
-        let candidates: Vec<_> = nodes
-            .iter()
-            .map(|(node, endpoint, is_healthy)| Candidate {
-                node,
-                endpoint: Arc::clone(endpoint),
-                is_healthy: *is_healthy,
-            })
-            .collect();
+        let candidates = nodes.iter().map(|(endpoint, weight, is_online, is_healthy)| Candidate {
+            endpoint,
+            weight: *weight,
+            is_online: *is_online,
+            is_healthy: *is_healthy,
+        });
         Table::build(Revision(1), &candidates)
     }
 
     fn ports(table: &Table) -> Vec<u16> {
         table.endpoints().iter().map(|endpoint| endpoint.port.get()).collect()
     }
-
-    use NodeStatus::{Offline, Online};
 
     #[test]
     fn offline_weightless_and_unhealthy_nodes_take_no_traffic_while_another_can() {

@@ -33,13 +33,56 @@ pub(crate) struct RegistryView {
     namespaces: HashMap<NamespaceName, NamespaceView>,
 }
 
-/// Which namespaces an event changed.
+/// What events changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Touched {
-    /// Any of them.
+    /// Anything.
     All,
-    /// These.
-    Some(BTreeSet<NamespaceName>),
+    /// Something of these namespaces.
+    Some(BTreeMap<NamespaceName, TouchedNodes>),
+}
+
+/// What of a namespace events changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TouchedNodes {
+    /// The namespace itself, and so any of its nodes.
+    All,
+    /// The nodes at these addresses.
+    Some(BTreeSet<(Host, Port)>),
+}
+
+impl Default for Touched {
+    fn default() -> Self {
+        Self::Some(BTreeMap::new())
+    }
+}
+
+impl Touched {
+    /// Whether nothing was changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Some(namespaces) if namespaces.is_empty())
+    }
+
+    fn add(&mut self, change: &Change) {
+        let Self::Some(namespaces) = self else { return };
+        let touched = match namespaces.get_mut(change.namespace()) {
+            Some(touched) => touched,
+            None => {
+                namespaces.entry(change.namespace().clone()).or_insert(TouchedNodes::Some(BTreeSet::new()))
+            }
+        };
+        let address = match change {
+            Change::NamespacePut { .. } | Change::NamespaceDeleted { .. } => {
+                *touched = TouchedNodes::All;
+                return;
+            }
+            Change::NodePut { node, .. } => (&node.host, node.port),
+            Change::NodeDeleted { host, port, .. } => (host, *port),
+        };
+        if let TouchedNodes::Some(nodes) = touched {
+            nodes.insert((address.0.clone(), address.1));
+        }
+    }
 }
 
 /// Why an event was not taken. The view is as it was.
@@ -98,8 +141,12 @@ impl RegistryView {
         self.namespaces.values()
     }
 
-    /// Replaces everything.
-    pub(crate) fn apply_snapshot(&mut self, event: SnapshotEvent) -> Result<Touched, Refused> {
+    /// Replaces everything, and notes what that touches.
+    pub(crate) fn apply_snapshot(
+        &mut self,
+        event: SnapshotEvent,
+        touched: &mut Touched,
+    ) -> Result<(), Refused> {
         self.check_cluster(event.cluster_id)?;
         let mut namespaces: HashMap<_, _> = event
             .namespaces
@@ -113,11 +160,12 @@ impl RegistryView {
             view.nodes.insert((node.host.clone(), node.port), Arc::new(node));
         }
         *self = Self { cluster_id: Some(event.cluster_id), revision: event.revision, namespaces };
-        Ok(Touched::All)
+        *touched = Touched::All;
+        Ok(())
     }
 
-    /// Applies all changes of one revision.
-    pub(crate) fn apply_change(&mut self, event: ChangeEvent) -> Result<Touched, Refused> {
+    /// Applies all changes of one revision, and notes what they touch.
+    pub(crate) fn apply_change(&mut self, event: ChangeEvent, touched: &mut Touched) -> Result<(), Refused> {
         let found = event.revision;
         if self.cluster_id.is_none() {
             return Err(Refused::NoBase { found });
@@ -126,12 +174,12 @@ impl RegistryView {
             return Err(Refused::NotAfter { known: self.revision, found });
         }
         self.check_namespaces(&event)?;
-        let touched = event.changes.iter().map(|change| change.namespace().clone()).collect();
         for change in event.changes {
+            touched.add(&change);
             self.apply(change);
         }
         self.revision = found;
-        Ok(Touched::Some(touched))
+        Ok(())
     }
 
     /// Everything up to this revision has been told.
@@ -139,17 +187,16 @@ impl RegistryView {
         self.revision = self.revision.max(revision);
     }
 
-    /// The whole view as one event, for the disk.
-    pub(crate) fn snapshot(&self) -> Option<SnapshotEvent> {
+    /// The whole view, for the disk.
+    pub(crate) fn copy(&self) -> Option<ViewCopy> {
         let mut namespaces: Vec<_> = self.namespaces.values().map(|view| view.namespace.clone()).collect();
         namespaces.sort_by(|a, b| a.name.cmp(&b.name));
         let nodes = namespaces
             .iter()
             .filter_map(|namespace| self.namespaces.get(&namespace.name))
-            .flat_map(|view| view.nodes.values())
-            .map(|node| Node::clone(node))
+            .flat_map(|view| view.nodes.values().cloned())
             .collect();
-        Some(SnapshotEvent { cluster_id: self.cluster_id?, revision: self.revision, namespaces, nodes })
+        Some(ViewCopy { cluster_id: self.cluster_id?, revision: self.revision, namespaces, nodes })
     }
 
     fn check_cluster(&self, found: ClusterId) -> Result<(), Refused> {
@@ -218,6 +265,24 @@ impl RegistryView {
     }
 }
 
+/// A view that shares its nodes with the one that it was copied from: made quickly, under a lock.
+#[derive(Debug)]
+pub(crate) struct ViewCopy {
+    cluster_id: ClusterId,
+    revision: Revision,
+    namespaces: Vec<Namespace>,
+    nodes: Vec<Arc<Node>>,
+}
+
+impl ViewCopy {
+    /// As one event. Takes time with many nodes.
+    pub(crate) fn into_snapshot(self) -> SnapshotEvent {
+        let Self { cluster_id, revision, namespaces, nodes } = self;
+        let nodes = nodes.into_iter().map(Arc::unwrap_or_clone).collect();
+        SnapshotEvent { cluster_id, revision, namespaces, nodes }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use kenger_types::feed::NodeCause;
@@ -227,8 +292,20 @@ mod tests {
 
     fn view() -> RegistryView {
         let mut view = RegistryView::default();
-        view.apply_snapshot(snapshot(10, &["demo"], vec![node("demo", 1, 100)])).unwrap();
+        apply_snapshot(&mut view, snapshot(10, &["demo"], vec![node("demo", 1, 100)])).unwrap();
         view
+    }
+
+    fn apply_snapshot(view: &mut RegistryView, event: SnapshotEvent) -> Result<(), Refused> {
+        view.apply_snapshot(event, &mut Touched::default())
+    }
+
+    /// Applies a change; which namespaces it touched.
+    fn apply_change(view: &mut RegistryView, event: ChangeEvent) -> Result<Vec<String>, Refused> {
+        let mut touched = Touched::default();
+        view.apply_change(event, &mut touched)?;
+        let Touched::Some(namespaces) = touched else { return Ok(vec!["all".to_owned()]) };
+        Ok(namespaces.keys().map(ToString::to_string).collect())
     }
 
     fn ports(view: &RegistryView, name: &str) -> Option<Vec<u16>> {
@@ -239,7 +316,7 @@ mod tests {
     #[test]
     fn a_snapshot_replaces_everything() {
         let mut view = view();
-        view.apply_snapshot(snapshot(20, &["other"], vec![node("other", 2, 1)])).unwrap();
+        apply_snapshot(&mut view, snapshot(20, &["other"], vec![node("other", 2, 1)])).unwrap();
         assert_eq!(ports(&view, "demo"), None);
         assert_eq!(ports(&view, "other"), Some(vec![2]));
         assert_eq!(view.revision(), Revision(20));
@@ -249,7 +326,7 @@ mod tests {
     fn the_events_of_a_foreign_cluster_change_nothing() {
         let mut view = view();
         let foreign = SnapshotEvent { cluster_id: ClusterId(99), ..snapshot(50, &[], Vec::new()) };
-        let refused = view.apply_snapshot(foreign);
+        let refused = apply_snapshot(&mut view, foreign);
         assert_eq!(refused, Err(Refused::ForeignCluster { expected: CLUSTER, found: ClusterId(99) }));
         assert_eq!(ports(&view, "demo"), Some(vec![1]));
         assert_eq!(view.revision(), Revision(10));
@@ -259,8 +336,8 @@ mod tests {
     fn changes_are_applied_in_order_and_name_what_they_touch() {
         let mut view = view();
         let changes = vec![put(node("demo", 2, 5)), deleted(&node("demo", 1, 100))];
-        let touched = view.apply_change(change(11, changes)).unwrap();
-        assert_eq!(touched, Touched::Some(BTreeSet::from(["demo".parse().unwrap()])));
+        let touched = apply_change(&mut view, change(11, changes)).unwrap();
+        assert_eq!(touched, ["demo"]);
         assert_eq!(ports(&view, "demo"), Some(vec![2]));
         assert_eq!(view.revision(), Revision(11));
     }
@@ -268,10 +345,10 @@ mod tests {
     #[test]
     fn a_change_that_is_not_after_the_view_is_refused_whole() {
         let mut view = view();
-        let refused = view.apply_change(change(10, vec![deleted(&node("demo", 1, 100))]));
+        let refused = apply_change(&mut view, change(10, vec![deleted(&node("demo", 1, 100))]));
         assert_eq!(refused, Err(Refused::NotAfter { known: Revision(10), found: Revision(10) }));
         assert_eq!(ports(&view, "demo"), Some(vec![1]));
-        let refused = RegistryView::default().apply_change(change(1, Vec::new()));
+        let refused = apply_change(&mut RegistryView::default(), change(1, Vec::new()));
         assert_eq!(refused, Err(Refused::NoBase { found: Revision(1) }));
     }
 
@@ -279,7 +356,10 @@ mod tests {
     fn a_change_that_lacks_its_namespace_is_refused_whole() {
         let mut view = view();
         let changes = vec![deleted(&node("demo", 1, 100)), put(node("nowhere", 2, 5))];
-        assert!(matches!(view.apply_change(change(11, changes)), Err(Refused::UnknownNamespace { .. })));
+        assert!(matches!(
+            apply_change(&mut view, change(11, changes)),
+            Err(Refused::UnknownNamespace { .. })
+        ));
         assert_eq!(ports(&view, "demo"), Some(vec![1]), "nothing of it was applied");
         assert_eq!(view.revision(), Revision(10));
     }
@@ -288,7 +368,7 @@ mod tests {
     fn a_namespace_that_is_deleted_takes_its_nodes_along() {
         let mut view = view();
         let gone = namespace("demo");
-        view.apply_change(change(11, vec![Change::NamespaceDeleted { id: gone.id, name: gone.name }]))
+        apply_change(&mut view, change(11, vec![Change::NamespaceDeleted { id: gone.id, name: gone.name }]))
             .unwrap();
         assert_eq!(ports(&view, "demo"), None);
     }
@@ -306,11 +386,8 @@ mod tests {
             Change::NamespacePut { namespace: after },
             Change::NodePut { cause: NodeCause::NamespaceRenamed, node: moved },
         ];
-        let touched = view.apply_change(change(11, changes)).unwrap();
-        assert_eq!(
-            touched,
-            Touched::Some(BTreeSet::from(["demo".parse().unwrap(), "renamed".parse().unwrap()]))
-        );
+        let touched = apply_change(&mut view, change(11, changes)).unwrap();
+        assert_eq!(touched, ["demo", "renamed"]);
         assert_eq!((ports(&view, "demo"), ports(&view, "renamed")), (None, Some(vec![1])));
     }
 
@@ -319,7 +396,7 @@ mod tests {
         let mut view = view();
         let mut earlier = node("demo", 1, 100);
         earlier.id = kenger_types::NodeId(999_999);
-        view.apply_change(change(11, vec![deleted(&earlier)])).unwrap();
+        apply_change(&mut view, change(11, vec![deleted(&earlier)])).unwrap();
         assert_eq!(ports(&view, "demo"), Some(vec![1]));
     }
 
@@ -328,9 +405,9 @@ mod tests {
         let mut original = view();
         original.reached(Revision(12));
         let mut restored = RegistryView::default();
-        restored.apply_snapshot(original.snapshot().unwrap()).unwrap();
+        apply_snapshot(&mut restored, original.copy().unwrap().into_snapshot()).unwrap();
         assert_eq!(restored.revision(), Revision(12));
         assert_eq!(ports(&restored, "demo"), Some(vec![1]));
-        assert_eq!(RegistryView::default().snapshot(), None);
+        assert!(RegistryView::default().copy().is_none());
     }
 }
