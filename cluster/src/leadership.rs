@@ -142,9 +142,13 @@ impl Observer {
 
     /// Who leads, as far as this member knows.
     pub(crate) fn leadership(&self) -> Leadership {
-        let metrics = self.metrics.borrow_watched();
-        let (leader, since) = match self.route_of(&metrics) {
-            Route::Here => (Some(self.me), self.quorum_age(&metrics)),
+        self.leadership_of(&self.metrics.borrow_watched())
+    }
+
+    /// Who led when Raft's metrics were these.
+    pub(crate) fn leadership_of(&self, metrics: &Metrics) -> Leadership {
+        let (leader, since) = match self.route_of(metrics) {
+            Route::Here => (Some(self.me), self.quorum_age(metrics)),
             Route::To(peer) => (Some(peer.member), self.contact_age(peer.member)),
             Route::Nowhere(_) => (None, None),
         };
@@ -154,8 +158,8 @@ impl Observer {
         Leadership {
             leader: leader
                 .filter(|_| is_heard && self.has_recovered())
-                .and_then(|id| address_of(&metrics, id)),
-            is_leader: is_here && is_heard && self.lead_of(&metrics).is_some(),
+                .and_then(|id| address_of(metrics, id)),
+            is_leader: is_here && is_heard && self.lead_of(metrics).is_some(),
             lag: if is_here && is_heard { Duration::ZERO } else { lag },
         }
     }

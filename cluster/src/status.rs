@@ -59,6 +59,9 @@ impl Reporter {
         let metrics = self.observer.metrics();
         let listed = self.listed(&metrics);
         let reports = join_all(listed.iter().map(|(id, listed)| self.ask(*id, listed))).await;
+        // Looked at once more: while the others were asked there may have been an election, and the
+        // leader and the term have to be of one moment.
+        let metrics = self.observer.metrics();
         let leader_applied = listed
             .keys()
             .zip(&reports)
@@ -75,7 +78,7 @@ impl Reporter {
         ClusterStatus {
             cluster_id: self.identity.cluster(),
             member_id: self.identity.member(),
-            leader_id: self.observer.leadership().leader.map(|leader| leader.id),
+            leader_id: self.observer.leadership_of(&metrics).leader.map(|leader| leader.id),
             term: metrics.current_term,
             revision: self.revision(),
             members,

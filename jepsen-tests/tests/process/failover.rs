@@ -1,8 +1,10 @@
 //! After the leader's end, the next write is acknowledged soon.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jepsen_tests::harness::{Api, Cluster, Ending, MemberId, Settings};
+use futures_util::future::join_all;
+use jepsen_tests::harness::{Api, Cluster, Ending, MemberId, Settings, eventually};
 use kenger_types::Metadata;
 use tokio::time::{Instant, sleep};
 
@@ -72,4 +74,38 @@ async fn a_leader_that_is_asked_to_stop_hands_over_without_an_election_timeout()
     sorted.sort();
     // Shorter than the shortest silence after which a member would ask to lead by itself.
     assert!(sorted[ROUNDS / 2] < Duration::from_millis(500), "{times:?}");
+}
+
+#[tokio::test]
+async fn a_member_names_the_leader_of_the_term_that_it_names() {
+    let mut cluster = Cluster::start(Settings::default()).await;
+    for _ in 0..2 {
+        let old = cluster.wait_for_leader().await;
+        let first = cluster.api(old).status().await.unwrap();
+        let mut leaders = BTreeMap::from([(first.term, old)]);
+        // A member asks the others for its answer, and waits for the one that stands still: the leader
+        // changes while it does.
+        cluster.pause(old);
+        let others = cluster.running();
+        eventually("the others have another leader", Duration::from_secs(20), async || {
+            // At several moments, so that the change falls into one of the waits.
+            let asked = (0..6).flat_map(|turn| others.iter().map(move |id| (turn * 90, *id)));
+            let told = join_all(asked.map(async |(after_ms, id)| {
+                sleep(Duration::from_millis(after_ms)).await;
+                cluster.api(id).status().await
+            }));
+            let told = told.await;
+            let mut is_over = true;
+            for status in told.into_iter().flatten() {
+                let Some(leader) = status.leader_id.map(|id| id.0) else { continue };
+                let known = *leaders.entry(status.term).or_insert(leader);
+                assert_eq!(known, leader, "member {} names both in term {}", status.member_id, status.term);
+                is_over &= leader != old;
+            }
+            is_over && leaders.len() > 1
+        })
+        .await;
+        cluster.resume(old);
+        cluster.wait_for_all().await;
+    }
 }
