@@ -166,6 +166,11 @@ impl<'a> Evidence<'a> {
         self.spans.iter().any(|span| span.fault.at <= until && from <= span.until)
     }
 
+    /// From when to when each fault was in force.
+    pub fn spans(&self) -> impl Iterator<Item = (Micros, Micros)> {
+        self.spans.iter().map(|span| (span.fault.at, span.until))
+    }
+
     /// When faults began after `at`.
     pub fn faults_after(&self, at: Micros) -> impl Iterator<Item = Micros> {
         self.spans.iter().map(|span| span.fault.at).filter(move |begin| *begin > at)

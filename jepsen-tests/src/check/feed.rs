@@ -10,7 +10,7 @@ use kenger_types::feed::{Change, ChangeEvent, NodeCause};
 use super::evidence::{Event, Item, Stream, Told};
 use super::report::Report;
 use super::{Checker, Evidence, Finding, Problem};
-use crate::history::{Action, Outcome};
+use crate::history::{Action, Outcome, PASSING_WATCHERS_FROM};
 
 /// See the module.
 pub(super) struct Feed;
@@ -240,7 +240,8 @@ fn converge(evidence: &Evidence<'_>, report: &mut Report) {
     let finals = evidence.states.iter().filter(|(_, state)| state.is_final);
     let Some((place, last)) = finals.max_by_key(|(_, state)| state.revision) else { return };
     let mut cursors: BTreeMap<u32, (&Stream<'_>, Option<u64>)> = BTreeMap::new();
-    for stream in &evidence.streams {
+    let lasting = |stream: &&Stream<'_>| stream.watcher < PASSING_WATCHERS_FROM;
+    for stream in evidence.streams.iter().filter(lasting) {
         let reached = stream.items.iter().rev().find_map(|item| match &item.event {
             Event::Snapshot(snapshot) => Some(snapshot.revision.0),
             Event::Change(change) => Some(change.revision.0),

@@ -4,8 +4,12 @@
 //! a history can be judged again later, and histories made by hand show that each checker can fail.
 
 mod agreement;
+mod availability;
+mod changes;
+mod durability;
 mod evidence;
 mod feed;
+mod heartbeats;
 mod linearizable;
 mod recovery;
 mod report;
@@ -27,8 +31,11 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(linearizable::Linearizable),
         Box::new(revisions::Revisions),
         Box::new(feed::Feed),
+        Box::new(heartbeats::Heartbeats),
+        Box::new(durability::Durability),
         Box::new(agreement::Agreement),
         Box::new(recovery::Recovery),
+        Box::new(availability::Availability),
         Box::new(vacuity::Vacuity),
         Box::new(sound::Sound),
     ]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::report::Report;
 use super::{Checker, Evidence, Finding, Problem};
-use crate::history::{FeedItem, Key, Outcome, Phase};
+use crate::history::{FeedItem, Key, Outcome, PASSING_WATCHERS_FROM, Phase};
 
 /// See the module.
 pub(super) struct Vacuity;
@@ -87,7 +87,7 @@ fn faults(evidence: &Evidence<'_>) -> u64 {
 /// Changes that the watcher was told of that was told of the fewest.
 fn fewest_changes(evidence: &Evidence<'_>) -> u64 {
     let mut of_watcher: BTreeMap<u32, u64> = BTreeMap::new();
-    for record in evidence.history.feeds() {
+    for record in evidence.history.feeds().filter(|record| record.watcher < PASSING_WATCHERS_FROM) {
         let is_change = matches!(record.item, FeedItem::Change { .. });
         *of_watcher.entry(record.watcher).or_default() += u64::from(is_change);
     }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::cluster::{Cluster, Home};
 use super::links::{Faults, LinkId, Probed};
-use super::probe;
+use super::probe::Inbox;
 use super::process::Process;
 use super::settings::{MemberId, Settings};
 use super::skip::skip;
@@ -71,6 +71,7 @@ pub struct Namespaces {
     cuts: BTreeSet<LinkId>,
     /// What else is wrong with the links.
     faults: Faults,
+    inbox: Inbox,
     folder: TempDir,
 }
 
@@ -105,7 +106,7 @@ impl Namespaces {
         ip("link set bridge up");
         ip(&format!("address add {}/24 dev bridge", address(254)));
         let members = (1..=members).map(|id| MemberNetwork::new(id, &folder)).collect();
-        Self { members, cuts: BTreeSet::new(), faults: Faults::default(), folder }
+        Self { members, cuts: BTreeSet::new(), faults: Faults::default(), inbox: Inbox::default(), folder }
     }
 
     /// Starts a cluster in this network.
@@ -197,7 +198,8 @@ impl Namespaces {
     /// Sends `packets` from the namespace of one member to that of another.
     pub async fn probe(&self, from: MemberId, to: MemberId, packets: u32) -> Probed {
         let of = |id: MemberId| &self.members[usize::try_from(id).unwrap() - 1].probe;
-        probe::send_and_count(of(from), of(to), SocketAddr::from((address(to), PROBE_PORT)), packets).await
+        let target = (of(to), SocketAddr::from((address(to), PROBE_PORT)));
+        self.inbox.test(of(from), target, packets).await
     }
 }
 
@@ -207,6 +209,7 @@ impl MemberNetwork {
         let namespace = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).unwrap();
+            probe.set_nonblocking(true).unwrap();
             (OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap()), probe)
         });
         let (namespace, probe) = namespace.join().unwrap();

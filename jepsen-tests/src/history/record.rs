@@ -25,6 +25,10 @@ pub enum Record {
     Proxied(Proxied),
 }
 
+/// Watchers from this number on come and go with a fault: what they are told has to be right, and they
+/// need not have been told of everything in the end.
+pub const PASSING_WATCHERS_FROM: u32 = 1_000_000;
+
 /// Something a watcher was told, or did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FeedRecord {

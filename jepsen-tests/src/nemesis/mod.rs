@@ -4,6 +4,21 @@
 //! the seed. It also numbers and notes the faults, from what the nemesis answers. Several nemeses of
 //! one run take turns at the arena, and their faults overlap.
 
+mod clock_jump;
+mod disks;
+mod flipped_bits;
+mod full_disk;
+mod kill;
+mod mix;
+mod partition;
+mod pause;
+mod power_cut;
+mod read_only_disk;
+mod rolling_restart;
+mod slow_links;
+mod slow_watcher;
+mod victims;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -12,6 +27,19 @@ use futures_util::future::LocalBoxFuture;
 use crate::harness::MemberId;
 use crate::history::{Floor, Timers};
 use crate::run::{Arena, Setup};
+use clock_jump::ClockJump;
+use flipped_bits::FlippedBits;
+use full_disk::FullDisk;
+use kill::Kill;
+use mix::Mix;
+use partition::{Partition, Shape};
+use pause::{Length, Pause};
+use power_cut::PowerCut;
+use read_only_disk::ReadOnlyDisk;
+use rolling_restart::RollingRestart;
+use slow_links::SlowLinks;
+use slow_watcher::SlowWatcher;
+use victims::Whom;
 
 /// A kind of fault.
 pub trait Nemesis {
@@ -76,5 +104,38 @@ pub struct Entry {
 
 /// All nemeses.
 pub fn all() -> Vec<Entry> {
-    Vec::new()
+    let mut all = single();
+    all.push(Entry { name: "mix", about: "two of the others at a time, drawn", make: Mix::boxed });
+    all
+}
+
+/// All that do one thing.
+#[rustfmt::skip]
+fn single() -> Vec<Entry> {
+    let entry = |name, about, make| Entry { name, about, make };
+    vec![
+        entry("kill-leader", "the leader is killed", || Kill::boxed(Whom::Leader)),
+        entry("kill-follower", "a follower is killed", || Kill::boxed(Whom::Follower)),
+        entry("kill-minority", "as many are killed as can be missed", || Kill::boxed(Whom::Minority)),
+        entry("kill-all", "all members are killed at once", || Kill::boxed(Whom::All)),
+        entry("pause-leader", "the leader stands still (SIGSTOP)", || Pause::boxed(Whom::Leader, Length::Short)),
+        entry("pause-minority", "some stand still", || Pause::boxed(Whom::Some, Length::Short)),
+        entry("pause-long", "the leader stands still for longer than the TTL", || Pause::boxed(Whom::Leader, Length::OverTtl)),
+        entry("pause-all", "all stand still for longer than the TTL", || Pause::boxed(Whom::All, Length::OverTtl)),
+        entry("partition-halves", "a majority and a minority, both ways", || Partition::boxed(Shape::Halves)),
+        entry("partition-leader", "the same with the leader in the minority", || Partition::boxed(Shape::LeaderInMinority)),
+        entry("partition-mute", "nobody hears the leader, it hears all", || Partition::boxed(Shape::MuteLeader)),
+        entry("partition-deaf", "the leader hears nobody, all hear it", || Partition::boxed(Shape::DeafLeader)),
+        entry("partition-bridge", "two halves and one that reaches both", || Partition::boxed(Shape::Bridge)),
+        entry("partition-ring", "each reaches its neighbours alone", || Partition::boxed(Shape::Ring)),
+        entry("slow-links", "links that carry slowly and lose", SlowLinks::boxed),
+        entry("clock-jump", "wall clocks jump by seconds up to a day", ClockJump::boxed),
+        entry("power-cut", "a member loses its power", || PowerCut::boxed(Whom::Some)),
+        entry("power-cut-all", "all lose their power at once", || PowerCut::boxed(Whom::All)),
+        entry("full-disk", "the disks of a minority are full", FullDisk::boxed),
+        entry("read-only-disk", "the disks of a minority turn read-only", ReadOnlyDisk::boxed),
+        entry("flipped-bits", "bits in the store of a stopped member turn over", FlippedBits::boxed),
+        entry("slow-watcher", "subscribers of the feed do not read", SlowWatcher::boxed),
+        entry("rolling-restart", "members are asked to stop one after the other", RollingRestart::boxed),
+    ]
 }

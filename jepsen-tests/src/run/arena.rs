@@ -36,6 +36,11 @@ pub struct Arena {
     /// A nemesis at work expects these members to end by themselves (their disk is full, a bit was
     /// flipped). The run starts every other one that ends, and notes that it was not expected.
     pub may_end: Vec<MemberId>,
+    /// Members whose store was damaged. Each may refuse to start, now or later, and is lost then.
+    pub damaged: Vec<MemberId>,
+    /// Members that are out for the rest of the run, because their store is damaged and they say so.
+    /// Nobody starts them, or waits for them.
+    pub lost: Vec<MemberId>,
     pub(super) unexpected: u32,
 }
 
@@ -76,14 +81,18 @@ impl Arena {
     }
 
     /// Notes which members have ended by themselves, and starts those again that should not have.
-    pub(super) fn look_after_members(&mut self) {
+    pub(crate) fn look_after_members(&mut self) {
         for id in self.ids() {
             let Some((status, output)) = self.cluster.ended(id) else { continue };
-            let is_expected = self.may_end.contains(&id);
+            let is_damaged = self.damaged.contains(&id);
+            let is_expected = is_damaged || self.may_end.contains(&id);
             let from = output.lines().count().saturating_sub(LINES_MAX);
             let lines: Vec<_> = output.lines().skip(from).collect();
             let how = format!("{status}; {}", lines.join("\n"));
             self.recorder.note_life(&process(id), Happened::Ended { how, is_expected });
+            if is_damaged {
+                self.lost.push(id);
+            }
             if !is_expected && self.unexpected < RESTARTS_MAX {
                 self.unexpected += 1;
                 self.start(id);
@@ -96,7 +105,7 @@ impl Arena {
         self.may_end.clear();
         let running = self.cluster.running();
         for id in self.ids() {
-            if !running.contains(&id) && self.unexpected < RESTARTS_MAX {
+            if !running.contains(&id) && !self.lost.contains(&id) && self.unexpected < RESTARTS_MAX {
                 self.start(id);
             }
         }

@@ -69,8 +69,17 @@ pub(super) async fn run(plan: &Plan, shared: &Shared) -> Result<Vec<String>, Str
     }
     let clients = Clients::new(cluster.apis(), recorder.clone(), timers, folder.clone(), rng.fork());
     let arena_rng = rng.fork();
-    let mut arena =
-        Arena { cluster, network, recorder, rng: arena_rng, folder, may_end: Vec::new(), unexpected: 0 };
+    let mut arena = Arena {
+        cluster,
+        network,
+        recorder,
+        rng: arena_rng,
+        folder,
+        may_end: Vec::new(),
+        damaged: Vec::new(),
+        lost: Vec::new(),
+        unexpected: 0,
+    };
     let mut schedule = Schedule::new(nemeses, timers, &mut rng);
     LocalSet::new().run_until(play(plan, shared, &mut arena, &mut schedule, workloads, clients)).await
 }
@@ -154,7 +163,7 @@ async fn recover(arena: &mut Arena) -> Option<String> {
             apis.iter().map(|api| async { api.with_limit(Duration::from_secs(3)).is_ready().await }),
         );
         unready = std::iter::zip(arena.ids(), ready.await)
-            .filter(|(_, ready)| !ready)
+            .filter(|(id, ready)| !ready && !arena.lost.contains(id))
             .map(|(id, _)| id)
             .collect::<Vec<_>>();
         if unready.is_empty() || began.elapsed() > RECOVERY_LIMIT {
@@ -178,11 +187,12 @@ async fn last_states(arena: &mut Arena, apis: &[Api]) -> (Vec<StateRecord>, Opti
     let began = Instant::now();
     loop {
         arena.look_after_members();
-        let read = join_all(apis.iter().map(|api| monitor::state(api, &arena.recorder))).await;
+        let there: Vec<_> = apis.iter().filter(|api| !arena.lost.contains(&api.member)).collect();
+        let read = join_all(there.iter().map(|api| monitor::state(api, &arena.recorder))).await;
         let states: Vec<_> =
             read.into_iter().flatten().map(|state| StateRecord { is_final: true, ..state }).collect();
         let agree = states.windows(2).all(|pair| pair[0].revision == pair[1].revision);
-        if agree && states.len() == apis.len() {
+        if agree && states.len() == there.len() {
             return (states, None);
         }
         if began.elapsed() > AGREEMENT_LIMIT {

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod clocks;
+mod disks;
 mod failover;
 mod feed;
 mod feed_ring;

@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use self::model::{Model, Op};
 use self::search::{Outcome as Found, search};
-use self::timeline::{Cause, Timeline, Told};
+use self::timeline::Timeline;
+use super::changes::{Cause, Told};
 use super::report::Report;
 use super::{Checker, Evidence, Finding, Problem};
 use crate::history::{Action, Answer, Key, Micros, Operation, Outcome};
@@ -41,7 +42,7 @@ impl Checker for Linearizable {
                 of_key.entry(&operation.key).or_default().push((*place, operation));
             }
         }
-        let changes = timeline::changes(evidence);
+        let changes = super::changes::changes(evidence);
         let (mut steps, mut configs, mut with_feed, mut searched, mut open) = (0, 0, 0, 0, 0);
         for (key, operations) in &of_key {
             report.applies();

@@ -6,7 +6,8 @@
 
 use kenger_types::NodeStatus;
 
-use super::timeline::{Cause, Timeline, Told, View};
+use super::timeline::Timeline;
+use crate::check::changes::{Cause, Told, View};
 use crate::history::{Action, Answer, Micros, Observed};
 
 /// A node with everything around it that decides what may come next.
