@@ -135,9 +135,7 @@ impl Bootstrap {
 
     async fn initialize(&self, answers: &BTreeMap<MemberId, ProbeAnswer>) -> Result<(), StartError> {
         let cluster = self.identity.cluster().unwrap_or_else(|| ClusterId(self.env.random_u128()));
-        let identity = Arc::clone(&self.identity);
-        let adopted = tokio::task::spawn_blocking(move || identity.adopt(cluster)).await;
-        adopted.map_err(|error| StartError::Identity(error.to_string()))??;
+        self.identity.adopt(cluster).await?;
         let nodes: BTreeMap<u64, MemberNode> = self
             .members
             .iter()

@@ -1,8 +1,8 @@
-//! Where time, randomness and the network enter.
+//! Where time, randomness, the network, the disk and threads enter.
 //!
 //! A whole cluster can run in a seeded simulation because nothing in this crate reads a clock,
-//! draws a number or opens a socket except through an [`Env`]. Monotonic time and timers are
-//! tokio's, which a simulation drives; the wall clock is only ever shown to people.
+//! draws a number, opens a socket or a file, or starts a thread except through an [`Env`]. Monotonic
+//! time and timers are tokio's, which a simulation drives; the wall clock is only ever shown to people.
 
 use std::future::Future;
 use std::io;
@@ -15,7 +15,13 @@ use rand::Rng;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinError;
 use tokio::time::Instant;
+
+mod disk;
+
+pub(crate) use disk::NativeDisk;
+pub use disk::{Disk, DiskFile, DiskLock};
 
 /// A byte stream between two members.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -51,26 +57,94 @@ pub trait Entropy: Send + Sync {
     fn next_u64(&self) -> u64;
 }
 
-/// Time, randomness and network, passed to everything that needs them.
+/// Where work is done that takes long or waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// On threads of their own, so that nothing else is held up.
+    Threads,
+    /// Within the task that asks for it: a simulation does everything on one thread and in one order.
+    Inline,
+}
+
+impl Workers {
+    /// Does `work`.
+    ///
+    /// # Errors
+    /// It panicked, or the runtime is going down.
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        match self {
+            Workers::Threads => tokio::task::spawn_blocking(work).await,
+            Workers::Inline => Ok(work()),
+        }
+    }
+}
+
+/// A disk, and where the work with it is done. Clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Storage {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) workers: Workers,
+}
+
+impl Storage {
+    /// The machine's own.
+    pub(crate) fn native() -> Self {
+        Self { disk: Arc::new(NativeDisk), workers: Workers::Threads }
+    }
+
+    /// Does `work` with the disk where it may wait.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Disk) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let disk = Arc::clone(&self.disk);
+        self.workers.run(move || work(&*disk)).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+}
+
+/// Time, randomness, network, disk and threads, passed to everything that needs them.
 #[derive(Clone)]
 pub struct Env {
     network: Arc<dyn Network>,
     wall_clock: Arc<dyn WallClock>,
     entropy: Arc<dyn Entropy>,
+    storage: Storage,
 }
 
 /// How far [`Env::wall_instant`] goes back at most.
 const WALL_BACK_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 impl Env {
-    /// The machine's own clock, randomness and TCP.
+    /// The machine's own clock, randomness, TCP, disk and threads.
     pub fn system() -> Self {
         Self::new(Arc::new(Tcp), Arc::new(SystemClock), Arc::new(SystemEntropy))
     }
 
-    /// Any other, for simulations and tests.
+    /// Any other, for simulations and tests; with the machine's own disk and threads.
     pub fn new(network: Arc<dyn Network>, wall_clock: Arc<dyn WallClock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { network, wall_clock, entropy }
+        Self { network, wall_clock, entropy, storage: Storage::native() }
+    }
+
+    /// The same with another disk, and with the work done where `workers` says.
+    #[must_use]
+    pub fn with_disk(self, disk: Arc<dyn Disk>, workers: Workers) -> Self {
+        Self { storage: Storage { disk, workers }, ..self }
+    }
+
+    /// The disk, and where the work with it is done.
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Where work is done that takes long.
+    pub(crate) fn workers(&self) -> Workers {
+        self.storage.workers
     }
 
     /// Monotonic time: tokio's, so that it can be paused and simulated.

@@ -4,17 +4,16 @@
 //! It is what keeps a directory that was emptied, copied or mixed up from passing for the one that
 //! voted.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use kenger_types::{ClusterId, Incarnation, MemberId};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{MemberConfig, StoreKind};
-use crate::env::Env;
+use crate::env::{Disk, Env, Workers};
 use crate::error::StartError;
 use crate::storage::{files, manifest};
 use crate::transport::PeerIdentity;
@@ -36,6 +35,8 @@ struct Stored {
 /// Who this member is. The cluster is the only part that is learned later.
 #[derive(Debug)]
 pub(crate) struct LocalIdentity {
+    disk: Arc<dyn Disk>,
+    workers: Workers,
     directory: PathBuf,
     member: MemberId,
     incarnation: Incarnation,
@@ -51,11 +52,14 @@ impl LocalIdentity {
     /// The file is damaged or belongs to another member or engine, or a store lies there without it.
     pub(crate) fn open(config: &MemberConfig, env: &Env) -> Result<Self, StartError> {
         let directory = config.data_dir.as_path();
-        let stored = match read(directory)? {
+        let storage = env.storage();
+        let stored = match read(&*storage.disk, directory)? {
             Some(stored) => check(stored, config)?,
             None => make(config, env)?,
         };
         Ok(Self {
+            disk: Arc::clone(&storage.disk),
+            workers: storage.workers,
             directory: directory.to_owned(),
             member: stored.member_id,
             incarnation: stored.incarnation,
@@ -88,7 +92,13 @@ impl LocalIdentity {
     ///
     /// # Errors
     /// The member belongs to another cluster, or the file could not be written.
-    pub(crate) fn adopt(&self, cluster: ClusterId) -> Result<(), StartError> {
+    pub(crate) async fn adopt(self: &Arc<Self>, cluster: ClusterId) -> Result<(), StartError> {
+        let identity = Arc::clone(self);
+        let adopted = self.workers.run(move || identity.adopt_and_wait(cluster)).await;
+        adopted.map_err(|error| StartError::Identity(error.to_string()))?
+    }
+
+    fn adopt_and_wait(&self, cluster: ClusterId) -> Result<(), StartError> {
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         match stored.cluster_id {
             Some(known) if known == cluster => return Ok(()),
@@ -101,7 +111,7 @@ impl LocalIdentity {
             None => {}
         }
         let next = Stored { cluster_id: Some(cluster), ..stored.clone() };
-        write(&self.directory, &next)?;
+        write(&*self.disk, &self.directory, &next)?;
         *stored = next;
         self.cluster.store(Some(cluster.into()));
         Ok(())
@@ -110,14 +120,15 @@ impl LocalIdentity {
 
 fn make(config: &MemberConfig, env: &Env) -> Result<Stored, StartError> {
     let directory = config.data_dir.as_path();
-    if manifest::is_present(directory) {
+    let disk = &*env.storage().disk;
+    if manifest::is_present(disk, directory) {
         let reason = format!(
             "there is a store but no {IDENTITY_FILE}: nobody can tell whose it is. Put the file back, or give this \
              member an empty directory and a new member id"
         );
         return Err(refused(directory, reason));
     }
-    files::create_directory(directory)
+    files::create_directory(disk, directory)
         .map_err(|error| refused(directory, format!("{error}; check that it can be written to")))?;
     let stored = Stored {
         format: FORMAT,
@@ -126,7 +137,7 @@ fn make(config: &MemberConfig, env: &Env) -> Result<Stored, StartError> {
         cluster_id: None,
         engine: engine_name(config.store).to_owned(),
     };
-    write(directory, &stored)?;
+    write(disk, directory, &stored)?;
     Ok(stored)
 }
 
@@ -150,8 +161,8 @@ fn check(stored: Stored, config: &MemberConfig) -> Result<Stored, StartError> {
     Ok(stored)
 }
 
-fn read(directory: &Path) -> Result<Option<Stored>, StartError> {
-    let bytes = match fs::read(directory.join(IDENTITY_FILE)) {
+fn read(disk: &dyn Disk, directory: &Path) -> Result<Option<Stored>, StartError> {
+    let bytes = match disk.read(&directory.join(IDENTITY_FILE)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(refused(directory, format!("{IDENTITY_FILE} cannot be read: {error}"))),
@@ -165,10 +176,10 @@ fn read(directory: &Path) -> Result<Option<Stored>, StartError> {
     })
 }
 
-fn write(directory: &Path, stored: &Stored) -> Result<(), StartError> {
+fn write(disk: &dyn Disk, directory: &Path, stored: &Stored) -> Result<(), StartError> {
     serde_json::to_vec_pretty(stored)
         .map_err(io::Error::from)
-        .and_then(|bytes| files::replace_file(directory, IDENTITY_FILE, &bytes))
+        .and_then(|bytes| files::replace_file(disk, directory, IDENTITY_FILE, &bytes))
         .map_err(|error| refused(directory, format!("{IDENTITY_FILE} could not be written: {error}")))
 }
 
@@ -214,9 +225,9 @@ mod tests {
         let config = config(&directory);
         let first = LocalIdentity::open(&config, &Env::system()).unwrap();
         assert_eq!(first.cluster(), None);
-        first.adopt(ClusterId(7)).unwrap();
-        first.adopt(ClusterId(7)).unwrap();
-        assert!(first.adopt(ClusterId(8)).is_err());
+        first.adopt_and_wait(ClusterId(7)).unwrap();
+        first.adopt_and_wait(ClusterId(7)).unwrap();
+        assert!(first.adopt_and_wait(ClusterId(8)).is_err());
         let second = LocalIdentity::open(&config, &Env::system()).unwrap();
         assert_eq!(second.peer_identity(), first.peer_identity());
         assert_eq!(second.cluster(), Some(ClusterId(7)));

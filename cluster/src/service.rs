@@ -117,10 +117,7 @@ impl Parts {
                 Err(format!("member {} belongs to cluster {own}, not {cluster}", self.identity.member()))
             }
             None if self.is_listed(hello.from.member) => {
-                let identity = Arc::clone(&self.identity);
-                let adopted = tokio::task::spawn_blocking(move || identity.adopt(cluster)).await;
-                let adopted = adopted.map_err(|error| error.to_string())?;
-                adopted.map_err(|error| {
+                self.identity.adopt(cluster).await.map_err(|error| {
                     let reason = error.to_string();
                     self.failure.report(&reason);
                     reason
@@ -257,7 +254,7 @@ async fn take_chunk(snapshot: &Mutex<Option<Incoming>>, chunk: SnapshotChunk) ->
     let Some(incoming) = snapshot.as_mut() else {
         return Response::Refused("no snapshot was begun".to_owned());
     };
-    match incoming.receiver.write_chunk(chunk.offset, &chunk.bytes).await {
+    match incoming.receiver.write_chunk(chunk.offset, chunk.bytes).await {
         Ok(()) => Response::SnapshotContinue,
         Err(error) => {
             *snapshot = None;

@@ -1,7 +1,6 @@
 //! What a member tells about itself and, having asked them, about the others.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use kenger_types::{MemberId, Revision};
 use openraft::ServerState;
 use tokio::time::Instant;
 
-use crate::env::Env;
+use crate::env::{Disk, Env};
 use crate::identity::LocalIdentity;
 use crate::leadership::{Observer, peer_address};
 use crate::raft::machine::StateHandle;
@@ -40,7 +39,7 @@ impl Reporter {
     /// This member, as it sees itself.
     pub(crate) async fn report(&self) -> MemberReport {
         let directory = self.data_dir.clone();
-        let disk_bytes = tokio::task::spawn_blocking(move || bytes_in(&directory).unwrap_or_default()).await;
+        let disk_bytes = self.env.storage().run(move |disk| bytes_in(disk, &directory)).await;
         let metrics = self.observer.metrics();
         MemberReport {
             role: role_of(metrics.state),
@@ -174,12 +173,15 @@ const fn role_of(state: ServerState) -> MemberRole {
 }
 
 /// Bytes of all files under `directory`. A file that goes meanwhile does not count.
-fn bytes_in(directory: &Path) -> io::Result<u64> {
+fn bytes_in(disk: &dyn Disk, directory: &Path) -> io::Result<u64> {
     let mut total = 0;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let Ok(metadata) = entry.metadata() else { continue };
-        total += if metadata.is_dir() { bytes_in(&entry.path()).unwrap_or_default() } else { metadata.len() };
+    for name in disk.names(directory)? {
+        let path = directory.join(name);
+        total += if disk.is_directory(&path) {
+            bytes_in(disk, &path).unwrap_or_default()
+        } else {
+            disk.bytes(&path).unwrap_or_default()
+        };
     }
     Ok(total)
 }

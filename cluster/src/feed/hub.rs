@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use super::ring::{Lost, Ring, RingBounds};
 use super::snapshot::{Offer, SnapshotShelf};
 use super::{BATCH_MAX_EVENTS, FeedEvent, FeedFilter, RING_MAX_BYTES, Subscription};
+use crate::env::Workers;
 
 /// The feed of one member.
 #[derive(Debug)]
@@ -65,20 +66,18 @@ struct Core {
 
 impl Hub {
     /// A feed that begins at `state` and keeps at most `ring_revisions` (at least 1) revisions and
-    /// [`RING_MAX_BYTES`]. Call it within a tokio runtime: the herald is a task.
-    pub(crate) fn new(state: Arc<State>, ring_revisions: usize) -> Self {
-        Self::with_bounds(
-            state,
-            RingBounds { max_revisions: ring_revisions.max(1), max_bytes: RING_MAX_BYTES },
-        )
+    /// [`RING_MAX_BYTES`]; snapshots are encoded where `workers` says. Call it within a tokio runtime: the herald is a task.
+    pub(crate) fn new(state: Arc<State>, ring_revisions: usize, workers: Workers) -> Self {
+        let bounds = RingBounds { max_revisions: ring_revisions.max(1), max_bytes: RING_MAX_BYTES };
+        Self::with_bounds(state, bounds, workers)
     }
 
-    pub(super) fn with_bounds(state: Arc<State>, bounds: RingBounds) -> Self {
+    pub(super) fn with_bounds(state: Arc<State>, bounds: RingBounds, workers: Workers) -> Self {
         let shared = Arc::new(Shared {
             core: Mutex::new(Core {
                 ring: Ring::new(state.revision(), bounds),
                 latest: state,
-                snapshots: SnapshotShelf::default(),
+                snapshots: SnapshotShelf::new(workers),
                 is_closed: false,
             }),
             published: Notify::new(),

@@ -13,6 +13,7 @@ use kenger_state::State;
 use kenger_types::Revision;
 
 use super::FeedFilter;
+use crate::env::Workers;
 
 /// A state to begin from, with the filter it was asked for; shared by all that began at the same
 /// time with the same filter.
@@ -23,12 +24,13 @@ pub struct SnapshotItem {
     encoded: OnceLock<Bytes>,
     /// Held by whoever encodes.
     encoder: tokio::sync::Mutex<()>,
+    workers: Workers,
 }
 
 impl SnapshotItem {
-    /// A snapshot of `state` for subscribers with this filter.
-    pub fn new(state: Arc<State>, filter: FeedFilter) -> Self {
-        Self { state, filter, encoded: OnceLock::new(), encoder: tokio::sync::Mutex::new(()) }
+    /// A snapshot of `state` for subscribers with this filter, encoded where `workers` says.
+    pub(super) fn new(state: Arc<State>, filter: FeedFilter, workers: Workers) -> Self {
+        Self { state, filter, encoded: OnceLock::new(), encoder: tokio::sync::Mutex::new(()), workers }
     }
 
     /// What to begin from.
@@ -61,9 +63,8 @@ impl SnapshotItem {
             return encoded.clone();
         }
         let item = Arc::clone(self);
-        let encoding = tokio::task::spawn_blocking(move || {
-            item.encoded.get_or_init(|| encode(&item.state, &item.filter)).clone()
-        });
+        let encoding =
+            self.workers.run(move || item.encoded.get_or_init(|| encode(&item.state, &item.filter)).clone());
         match encoding.await {
             Ok(encoded) => encoded,
             // Blocking tasks are only cancelled when the runtime goes down, which drops this task, too.
@@ -94,12 +95,18 @@ pub(super) enum Offer {
 }
 
 /// The snapshots that somebody holds, the newest of each filter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SnapshotShelf {
     newest: HashMap<FeedFilter, Weak<SnapshotItem>>,
+    workers: Workers,
 }
 
 impl SnapshotShelf {
+    /// An empty one; its snapshots are encoded where `workers` says.
+    pub(super) fn new(workers: Workers) -> Self {
+        Self { newest: HashMap::new(), workers }
+    }
+
     /// A snapshot that is not older than `floor`, and from which the ring can go on (`resumable`).
     pub(super) fn offer(
         &mut self,
@@ -117,7 +124,7 @@ impl SnapshotShelf {
             }
         }
         self.newest.retain(|_, item| item.strong_count() > 0);
-        let item = Arc::new(SnapshotItem::new(Arc::clone(latest), filter.clone()));
+        let item = Arc::new(SnapshotItem::new(Arc::clone(latest), filter.clone(), self.workers));
         self.newest.insert(filter.clone(), Arc::downgrade(&item));
         Offer::Begin(item)
     }

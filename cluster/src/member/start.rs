@@ -50,7 +50,7 @@ pub(super) async fn start(
     }
     let raft_config = raft::config::config(&config.timing, &config.compaction)?;
     let book = Arc::new(Book::new(env.clone(), config.lease, Arc::new(State::default())));
-    let hub = Arc::new(Hub::new(Arc::new(State::default()), config.feed_ring_revisions));
+    let hub = Arc::new(Hub::new(Arc::new(State::default()), config.feed_ring_revisions, env.workers()));
     let publisher = Publisher { book: Arc::clone(&book), hub: Arc::clone(&hub) };
     let Durable { identity, opened, machine } = open(config.clone(), env.clone(), publisher).await?;
     let Opened { log_store, snapshots, stats: storage_stats, failure: store_failure, closer } = opened;
@@ -264,13 +264,15 @@ struct Durable {
 
 /// Reads the data directory, on a thread that may wait for the disk.
 async fn open(config: MemberConfig, env: Env, publisher: Publisher) -> Result<Durable, StartError> {
+    let workers = env.workers();
     let read = move || {
         let identity = Arc::new(LocalIdentity::open(&config, &env)?);
-        let opened = storage::open(&StoreOptions { data_dir: config.data_dir, kind: config.store })?;
+        let options = StoreOptions { data_dir: config.data_dir, kind: config.store };
+        let opened = storage::open(&options, env.storage())?;
         let machine = Machine::new(opened.snapshots.clone(), Arc::clone(&opened.stats), Arc::new(publisher))?;
         Ok(Durable { identity, opened, machine })
     };
-    tokio::task::spawn_blocking(read).await.map_err(|error| StartError::Store(error.to_string()))?
+    workers.run(read).await.map_err(|error| StartError::Store(error.to_string()))?
 }
 
 /// The log lies beside the identity file; if the cluster knows this member by another one, one of the

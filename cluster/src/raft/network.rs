@@ -132,7 +132,7 @@ impl RaftPeer {
         .await?;
         let mut offset = 0;
         while offset < file.bytes() {
-            let bytes = read_chunk(file.clone(), offset).await?;
+            let bytes = read_chunk(&self.env, file.clone(), offset).await?;
             let length = bytes.len() as u64;
             self.continue_snapshot(Request::SnapshotChunk(SnapshotChunk { offset, bytes }), limit).await?;
             offset += length;
@@ -225,9 +225,8 @@ impl RaftNetworkV2<TypeConfig> for RaftPeer {
     }
 }
 
-async fn read_chunk(file: SnapshotFile, offset: u64) -> Result<Bytes, CallError> {
-    let read = tokio::task::spawn_blocking(move || file.read_chunk(offset, SNAPSHOT_CHUNK_BYTES)).await;
-    match read.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+async fn read_chunk(env: &Env, file: SnapshotFile, offset: u64) -> Result<Bytes, CallError> {
+    match env.storage().run(move |_| file.read_chunk(offset, SNAPSHOT_CHUNK_BYTES)).await {
         Ok(bytes) if bytes.is_empty() => {
             Err(CallError::NotSent("the snapshot is shorter than it was".to_owned()))
         }

@@ -7,14 +7,15 @@
 //! The manifest stays behind when a damaged store is put aside. Without it the member would start
 //! with an empty log under its old identity, and could vote a second time in a term.
 
-use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::files;
 use crate::config::StoreKind;
+use crate::env::{Disk, DiskLock};
 use crate::error::StartError;
 
 const MANIFEST_FILE: &str = "store.json";
@@ -42,14 +43,14 @@ struct Quarantined {
 }
 
 /// A data directory that this process alone has open.
-#[derive(Debug)]
 pub(crate) struct DataDir {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     kind: StoreKind,
     is_new: bool,
     opens: u64,
     /// Held for as long as the engine is open.
-    _lock: File,
+    _lock: DiskLock,
 }
 
 impl DataDir {
@@ -57,16 +58,17 @@ impl DataDir {
     ///
     /// # Errors
     /// Another process has it, another engine or a later release made it, or it was put aside.
-    pub(crate) fn claim(path: &Path, kind: StoreKind) -> Result<Self, StartError> {
+    pub(crate) fn claim(disk: &Arc<dyn Disk>, path: &Path, kind: StoreKind) -> Result<Self, StartError> {
         let unusable = |error: io::Error| refused(path, format!("{error}; check that it can be written to"));
-        files::create_directory(path).map_err(unusable)?;
-        let lock = lock(path)?;
-        let manifest = read(path)?;
+        files::create_directory(&**disk, path).map_err(unusable)?;
+        let lock = lock(&**disk, path)?;
+        let manifest = read(&**disk, path)?;
         let is_new = manifest.as_ref().is_none_or(|manifest| !manifest.complete);
         let opens = manifest.as_ref().map_or(0, |manifest| manifest.opens);
-        let directory = Self { path: path.to_owned(), kind, is_new, opens, _lock: lock };
+        let directory =
+            Self { disk: Arc::clone(disk), path: path.to_owned(), kind, is_new, opens, _lock: lock };
         match manifest {
-            Some(manifest) => manifest.check(path, kind)?,
+            Some(manifest) => manifest.check(&**disk, path, kind)?,
             None => directory.check_empty()?,
         }
         if is_new {
@@ -78,7 +80,7 @@ impl DataDir {
 
     fn check_empty(&self) -> Result<(), StartError> {
         for part in [self.engine_path(), self.snapshot_path()] {
-            if part.exists() {
+            if self.disk.exists(&part) {
                 let reason = format!("there is {} but no {MANIFEST_FILE}. {}", part.display(), advice());
                 return Err(refused(&self.path, reason));
             }
@@ -89,7 +91,7 @@ impl DataDir {
     /// Removes what an earlier start left that did not come to its end.
     fn begin_anew(&self) -> io::Result<()> {
         for part in [self.engine_path(), self.snapshot_path()] {
-            match fs::remove_dir_all(part) {
+            match self.disk.remove_directory(&part) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -150,16 +152,16 @@ impl DataDir {
     fn put_aside(&self) -> io::Result<PathBuf> {
         let free = (1..=QUARANTINE_MAX)
             .map(|number| self.path.join(format!("damaged-{number}")))
-            .find(|candidate| !candidate.exists())
+            .find(|candidate| !self.disk.exists(candidate))
             .ok_or_else(|| io::Error::other("there are too many damaged stores here already"))?;
-        files::create_directory(&free)?;
+        files::create_directory(&*self.disk, &free)?;
         for part in [self.engine_path(), self.snapshot_path()] {
-            if let (true, Some(name)) = (part.exists(), part.file_name()) {
-                fs::rename(&part, free.join(name))?;
+            if let (true, Some(name)) = (self.disk.exists(&part), part.file_name()) {
+                self.disk.rename(&part, &free.join(name))?;
             }
         }
-        files::sync_directory(&free)?;
-        files::sync_directory(&self.path)?;
+        self.disk.sync_directory(&free)?;
+        self.disk.sync_directory(&self.path)?;
         Ok(free)
     }
 
@@ -168,18 +170,18 @@ impl DataDir {
         let manifest = Manifest { format: FORMAT, engine, complete, opens: self.opens, quarantined };
         serde_json::to_vec_pretty(&manifest)
             .map_err(io::Error::from)
-            .and_then(|bytes| files::replace_file(&self.path, MANIFEST_FILE, &bytes))
+            .and_then(|bytes| files::replace_file(&*self.disk, &self.path, MANIFEST_FILE, &bytes))
             .map_err(|error| refused(&self.path, format!("{MANIFEST_FILE} could not be written: {error}")))
     }
 }
 
 /// Whether a store was begun in this directory.
-pub(crate) fn is_present(directory: &Path) -> bool {
-    directory.join(MANIFEST_FILE).exists()
+pub(crate) fn is_present(disk: &dyn Disk, directory: &Path) -> bool {
+    disk.exists(&directory.join(MANIFEST_FILE))
 }
 
 impl Manifest {
-    fn check(&self, path: &Path, kind: StoreKind) -> Result<(), StartError> {
+    fn check(&self, disk: &dyn Disk, path: &Path, kind: StoreKind) -> Result<(), StartError> {
         if self.format != FORMAT {
             return Err(refused(
                 path,
@@ -202,7 +204,7 @@ impl Manifest {
                 ),
             ));
         }
-        if self.complete && !path.join(wanted).exists() {
+        if self.complete && !disk.exists(&path.join(wanted)) {
             let reason = format!("the {wanted} store that it tells of is missing. {}", advice());
             return Err(refused(path, reason));
         }
@@ -233,21 +235,16 @@ fn engine_name(kind: StoreKind) -> &'static str {
     }
 }
 
-fn lock(path: &Path) -> Result<File, StartError> {
-    let file = File::options().create(true).truncate(false).write(true).open(path.join(LOCK_FILE));
-    let file = file.map_err(|error| refused(path, format!("{LOCK_FILE} cannot be opened: {error}")))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(refused(
-            path,
-            "another process has it open; stop that one, or give each member its own".into(),
-        )),
-        Err(TryLockError::Error(error)) => Err(refused(path, format!("it cannot be locked: {error}"))),
-    }
+fn lock(disk: &dyn Disk, path: &Path) -> Result<DiskLock, StartError> {
+    let lock = disk.lock(&path.join(LOCK_FILE));
+    let lock = lock.map_err(|error| refused(path, format!("{LOCK_FILE} cannot be locked: {error}")))?;
+    lock.ok_or_else(|| {
+        refused(path, "another process has it open; stop that one, or give each member its own".into())
+    })
 }
 
-fn read(path: &Path) -> Result<Option<Manifest>, StartError> {
-    let bytes = match fs::read(path.join(MANIFEST_FILE)) {
+fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Manifest>, StartError> {
+    let bytes = match disk.read(&path.join(MANIFEST_FILE)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(refused(path, format!("{MANIFEST_FILE} cannot be read: {error}"))),

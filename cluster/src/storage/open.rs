@@ -10,9 +10,10 @@ use super::recovery::{Recovered, recover};
 use super::redb::RedbEngine;
 use super::sled::SledEngine;
 use super::snapshot::CurrentSnapshot;
-use super::writer::Writer;
+use super::writer::{Writer, WriterParts};
 use super::{EngineOpenError, Failure, LogEngine, LogStore, MetaKey, Snapshots, StorageStats};
 use crate::config::StoreKind;
+use crate::env::{Disk, Storage};
 use crate::error::StartError;
 
 /// Where and how a member stores.
@@ -56,10 +57,10 @@ impl StoreCloser {
 /// # Errors
 /// The directory is in use, was made otherwise, or is damaged; in the last case it was put aside.
 /// Each error says what to do.
-pub(crate) fn open(options: &StoreOptions) -> Result<Opened, StartError> {
-    let mut data_dir = DataDir::claim(&options.data_dir, options.kind)?;
-    let mut engine = open_engine(&data_dir, options.kind)?;
-    let loaded = load(&mut *engine, &data_dir);
+pub(crate) fn open(options: &StoreOptions, storage: &Storage) -> Result<Opened, StartError> {
+    let mut data_dir = DataDir::claim(&storage.disk, &options.data_dir, options.kind)?;
+    let mut engine = open_engine(&*storage.disk, &data_dir, options.kind)?;
+    let loaded = load(&mut *engine, &*storage.disk, &data_dir);
     let (opens, recovered, current) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -74,14 +75,15 @@ pub(crate) fn open(options: &StoreOptions) -> Result<Opened, StartError> {
     };
     data_dir.opened(opens)?;
     let snapshot_path = data_dir.snapshot_path();
-    assemble(engine, recovered, Some(data_dir), |parts| {
-        Snapshots::new(snapshot_path, current, parts.writer.clone(), parts.failure.clone())
+    assemble(engine, recovered, Some(data_dir), storage, |parts| {
+        Snapshots::new(storage.clone(), snapshot_path, current, parts.writer.clone(), parts.failure.clone())
     })
 }
 
 /// Reads and checks everything, and has the engine count this open.
 fn load(
     engine: &mut dyn LogEngine,
+    disk: &dyn Disk,
     data_dir: &DataDir,
 ) -> io::Result<(u64, Recovered, Option<CurrentSnapshot>)> {
     let known = engine.get_meta(MetaKey::Opens)?.and_then(|bytes| bytes.try_into().ok());
@@ -91,7 +93,7 @@ fn load(
         return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     }
     let recovered = recover(engine)?;
-    let current = Snapshots::load(&data_dir.snapshot_path(), recovered.snapshot.as_ref())?;
+    let current = Snapshots::load(disk, &data_dir.snapshot_path(), recovered.snapshot.as_ref())?;
     let opens = known + 1;
     engine.put_meta(MetaKey::Opens, &opens.to_be_bytes())?;
     engine.sync()?;
@@ -109,13 +111,20 @@ pub(super) fn assemble(
     engine: Box<dyn LogEngine>,
     recovered: Recovered,
     data_dir: Option<DataDir>,
+    storage: &Storage,
     snapshots: impl FnOnce(&Parts) -> Snapshots,
 ) -> Result<Opened, StartError> {
     let stats = Arc::new(StorageStats::default());
     let failure = Failure::none();
-    let writer =
-        Writer::start(engine, recovered.purge_through, data_dir, Arc::clone(&stats), failure.clone())
-            .map_err(|error| StartError::Store(format!("the storage thread did not start: {error}")))?;
+    let parts = WriterParts {
+        engine,
+        purge_through: recovered.purge_through,
+        data_dir,
+        stats: Arc::clone(&stats),
+        failure: failure.clone(),
+    };
+    let writer = Writer::start(parts, storage)
+        .map_err(|error| StartError::Store(format!("the storage thread did not start: {error}")))?;
     let parts = Parts { writer, failure };
     let snapshots = snapshots(&parts);
     let Parts { writer, failure } = parts;
@@ -124,11 +133,18 @@ pub(super) fn assemble(
     Ok(Opened { log_store, snapshots, stats, failure, closer })
 }
 
-fn open_engine(data_dir: &DataDir, kind: StoreKind) -> Result<Box<dyn LogEngine>, StartError> {
+fn open_engine(
+    disk: &dyn Disk,
+    data_dir: &DataDir,
+    kind: StoreKind,
+) -> Result<Box<dyn LogEngine>, StartError> {
     let path = data_dir.engine_path();
     let engine = match kind {
+        StoreKind::Sled if !disk.is_native() => {
+            return Err(StartError::Store("sled works on the operating system's own disk alone".to_owned()));
+        }
         StoreKind::Sled => SledEngine::open(&path).map(|engine| Box::new(engine) as Box<dyn LogEngine>),
-        StoreKind::Redb => RedbEngine::open(&path).map(|engine| Box::new(engine) as Box<dyn LogEngine>),
+        StoreKind::Redb => RedbEngine::open(disk, &path).map(|engine| Box::new(engine) as Box<dyn LogEngine>),
     };
     engine.map_err(|error| match error {
         EngineOpenError::Environment(reason) => StartError::Store(cannot_open(&path.display(), &reason)),

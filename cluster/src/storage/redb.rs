@@ -4,11 +4,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use kenger_mutant::{self as mutant, Mutant};
-use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 
 use super::{EngineOpenError, LogEngine, META_MAX_BYTES, MetaKey, files};
+use crate::env::{Disk, DiskFile};
 
 const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
 const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
@@ -24,13 +26,21 @@ pub(super) struct RedbEngine {
 
 impl RedbEngine {
     /// Opens, or makes, the store at `path`.
-    pub(super) fn open(path: &Path) -> Result<Self, EngineOpenError> {
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, EngineOpenError> {
         let environment = |error: io::Error| EngineOpenError::Environment(error.to_string());
-        files::create_directory(path).map_err(environment)?;
-        files::sync_leftovers(&path.join(FILE)).map_err(environment)?;
-        let db =
-            redb::Builder::new().set_cache_size(CACHE_BYTES).create(path.join(FILE)).map_err(classify)?;
-        files::sync_directory(path).map_err(environment)?;
+        files::create_directory(disk, path).map_err(environment)?;
+        let file = path.join(FILE);
+        files::sync_leftovers(disk, &file).map_err(environment)?;
+        let mut builder = redb::Builder::new();
+        builder.set_cache_size(CACHE_BYTES);
+        let db = if disk.is_native() {
+            builder.create(file)
+        } else {
+            let opened = if disk.exists(&file) { disk.open(&file) } else { disk.create(&file) };
+            builder.create_with_backend(Backend(opened.map_err(environment)?))
+        };
+        let db = db.map_err(classify)?;
+        disk.sync_directory(path).map_err(environment)?;
         let mut engine = Self { pending: None, db };
         engine.make_tables().map_err(|error| match error.raw_os_error() {
             Some(_) => EngineOpenError::Environment(error.to_string()),
@@ -130,6 +140,32 @@ impl LogEngine for RedbEngine {
         let transaction = self.db.begin_read().map_err(into_io)?;
         let meta = transaction.open_table(META).map_err(into_io)?;
         Ok(meta.get(key.name()).map_err(into_io)?.map(|value| value.value().to_vec()))
+    }
+}
+
+/// A file of a disk that is not the operating system's.
+#[derive(Debug)]
+struct Backend(Arc<dyn DiskFile>);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.bytes()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.0.resize(bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
     }
 }
 

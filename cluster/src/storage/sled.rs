@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{EngineOpenError, LogEngine, META_MAX_BYTES, MetaKey, files, sled_sync};
+use crate::env::{Disk, NativeDisk};
 
 /// sled keeps no value larger than this in a file of its own that it does not sync; ours are smaller.
 const VALUE_MAX_BYTES: usize = 4 << 10;
@@ -45,9 +46,9 @@ impl SledEngine {
 
     /// As [`SledEngine::open`]; `syncs` tells how many syncs went through to `fdatasync` so far.
     fn open_counting(path: &Path, syncs: fn() -> u64) -> Result<Self, EngineOpenError> {
-        files::create_directory(path).map_err(environment)?;
+        files::create_directory(&NativeDisk, path).map_err(environment)?;
         remove_half_written_snapshots(path).map_err(environment)?;
-        files::sync_leftovers(&path.join(DATA_FILE)).map_err(environment)?;
+        files::sync_leftovers(&NativeDisk, &path.join(DATA_FILE)).map_err(environment)?;
         // sled panics on some kinds of damage.
         let opened = catch_unwind(AssertUnwindSafe(|| open_when_unlocked(path)));
         let (db, log, meta) = match opened {
@@ -55,7 +56,7 @@ impl SledEngine {
             Err(panic) => return Err(EngineOpenError::Damaged(panic_message(&*panic))),
         };
         let watched = File::open(path.join(DATA_FILE)).map_err(environment)?;
-        files::sync_directory(path).map_err(environment)?;
+        NativeDisk.sync_directory(path).map_err(environment)?;
         let mut engine = Self { log, meta, db, watched };
         engine.prove_sync(syncs)?;
         engine.remove_incomplete_tail().map_err(|error| EngineOpenError::Damaged(error.to_string()))?;
@@ -262,7 +263,7 @@ fn remove_half_written_snapshots(path: &Path) -> io::Result<()> {
             fs::remove_file(item.path())?;
         }
     }
-    files::sync_directory(path)
+    NativeDisk.sync_directory(path)
 }
 
 fn classify(error: sled::Error) -> EngineOpenError {

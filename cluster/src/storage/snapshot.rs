@@ -5,9 +5,7 @@
 //! A file is: the length of the head (4 bytes), the head (what the snapshot includes), the body (the
 //! state, streamed). Both are envelopes with checksums, and are checked before they are decoded.
 
-use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +18,7 @@ use super::tail::LogId;
 use super::writer::Writer;
 use super::{Failure, MetaKey, files};
 use crate::codec::{self, Kind};
+use crate::env::{Disk, DiskFile, Storage};
 use crate::raft::types::TypeConfig;
 
 mod file;
@@ -67,6 +66,7 @@ pub(crate) struct Snapshots {
 }
 
 struct Inner {
+    storage: Storage,
     directory: PathBuf,
     current: Mutex<Option<CurrentSnapshot>>,
     /// Held while a snapshot becomes the current one.
@@ -82,26 +82,29 @@ impl Snapshots {
     /// # Errors
     /// It is not there, or damaged.
     pub(super) fn load(
+        disk: &dyn Disk,
         directory: &Path,
         pointer: Option<&SnapshotPointer>,
     ) -> io::Result<Option<CurrentSnapshot>> {
-        files::create_directory(directory)?;
-        check_confirmed(directory, pointer)?;
+        files::create_directory(disk, directory)?;
+        check_confirmed(disk, directory, pointer)?;
         let current = match pointer {
-            Some(pointer) => Some(load_current(directory, pointer)?),
+            Some(pointer) => Some(load_current(disk, directory, pointer)?),
             None => None,
         };
-        remove_others(directory, pointer.map(|pointer| pointer.file_name.as_str()), true)?;
+        remove_others(disk, directory, pointer.map(|pointer| pointer.file_name.as_str()), true)?;
         Ok(current)
     }
 
     pub(super) fn new(
+        storage: Storage,
         directory: PathBuf,
         current: Option<CurrentSnapshot>,
         writer: Writer,
         failure: Failure,
     ) -> Self {
         let inner = Inner {
+            storage,
             directory,
             current: Mutex::new(current),
             publishing: tokio::sync::Mutex::new(()),
@@ -125,7 +128,9 @@ impl Snapshots {
     pub(crate) async fn write(&self, meta: SnapshotMeta, state: Arc<State>) -> io::Result<SnapshotFile> {
         let temporary = self.temporary_path();
         let written_meta = meta.clone();
-        let written = blocking(move || file::write_temporary(temporary, &written_meta, &state)).await;
+        let disk = Arc::clone(&self.inner.storage.disk);
+        let write = move |_: &dyn Disk| file::write_temporary(&disk, temporary, &written_meta, &state);
+        let written = self.inner.storage.run(write).await;
         let written = self.or_fail(written)?;
         self.publish(meta, written).await
     }
@@ -135,7 +140,7 @@ impl Snapshots {
     /// # Errors
     /// No file could be made.
     pub(crate) async fn receive(&self) -> io::Result<SnapshotReceiver> {
-        SnapshotReceiver::create(self.temporary_path()).await
+        SnapshotReceiver::create(self.inner.storage.clone(), self.temporary_path()).await
     }
 
     /// Checks a received snapshot, makes it the current one and returns the state that it holds.
@@ -146,14 +151,15 @@ impl Snapshots {
     pub(crate) async fn install(&self, meta: &SnapshotMeta, received: SnapshotFile) -> io::Result<State> {
         let expected = meta.clone();
         let temporary = self.temporary_path();
-        let installed = blocking(move || {
+        let disk = Arc::clone(&self.inner.storage.disk);
+        let installed = self.inner.storage.run(move |_| {
             let (received, head) = received.checked()?;
             let state = received.state()?;
             if head != expected {
                 let reason = format!("the snapshot includes {head}, not {expected}");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
-            Ok((received.into_temporary(temporary)?, state))
+            Ok((received.into_temporary(&disk, temporary)?, state))
         });
         let (file, state) = installed.await?;
         self.publish(meta.clone(), file).await?;
@@ -175,9 +181,9 @@ impl Snapshots {
         };
         let directory = self.inner.directory.clone();
         let kept = name.clone();
-        let named = blocking(move || {
-            let file = written.persist(&directory.join(name))?;
-            files::sync_directory(&directory)?;
+        let named = self.inner.storage.run(move |disk| {
+            let file = written.persist(disk, &directory.join(name))?;
+            disk.sync_directory(&directory)?;
             Ok(file)
         });
         let file = self.or_fail(named.await)?;
@@ -185,9 +191,9 @@ impl Snapshots {
         self.inner.writer.put_meta(MetaKey::Snapshot, pointer.clone()).await?;
         *self.lock_current() = Some(CurrentSnapshot { meta, file: file.clone() });
         let directory = self.inner.directory.clone();
-        let confirmed = blocking(move || {
-            files::replace_file(&directory, CONFIRMED_FILE, &pointer)?;
-            remove_others(&directory, Some(&kept), false)
+        let confirmed = self.inner.storage.run(move |disk| {
+            files::replace_file(disk, &directory, CONFIRMED_FILE, &pointer)?;
+            remove_others(disk, &directory, Some(&kept), false)
         });
         self.or_fail(confirmed.await)?;
         Ok(file)
@@ -208,8 +214,8 @@ impl Snapshots {
     }
 }
 
-fn check_confirmed(directory: &Path, pointer: Option<&SnapshotPointer>) -> io::Result<()> {
-    let bytes = match fs::read(directory.join(CONFIRMED_FILE)) {
+fn check_confirmed(disk: &dyn Disk, directory: &Path, pointer: Option<&SnapshotPointer>) -> io::Result<()> {
+    let bytes = match disk.read(&directory.join(CONFIRMED_FILE)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
@@ -222,11 +228,11 @@ fn check_confirmed(directory: &Path, pointer: Option<&SnapshotPointer>) -> io::R
     Err(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
-fn load_current(directory: &Path, pointer: &SnapshotPointer) -> io::Result<CurrentSnapshot> {
+fn load_current(disk: &dyn Disk, directory: &Path, pointer: &SnapshotPointer) -> io::Result<CurrentSnapshot> {
     let about = |error: io::Error| {
         io::Error::new(error.kind(), format!("the snapshot {}: {error}", pointer.file_name))
     };
-    let file = SnapshotFile::open(&directory.join(&pointer.file_name)).map_err(about)?;
+    let file = SnapshotFile::open(disk, &directory.join(&pointer.file_name)).map_err(about)?;
     if file.bytes() != pointer.length_bytes {
         let reason = format!("{} bytes where {} were written", file.bytes(), pointer.length_bytes);
         return Err(about(io::Error::new(io::ErrorKind::InvalidData, reason)));
@@ -236,32 +242,22 @@ fn load_current(directory: &Path, pointer: &SnapshotPointer) -> io::Result<Curre
 }
 
 /// Removes old snapshots, and with `temporaries` what was not written to its end.
-fn remove_others(directory: &Path, keep: Option<&str>, temporaries: bool) -> io::Result<()> {
+fn remove_others(disk: &dyn Disk, directory: &Path, keep: Option<&str>, temporaries: bool) -> io::Result<()> {
     let mut removed = false;
-    for item in fs::read_dir(directory)? {
-        let item = item?;
-        let name = item.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let old = name.starts_with(SNAPSHOT_PREFIX) && Some(name) != keep;
+    for name in disk.names(directory)? {
+        let old = name.starts_with(SNAPSHOT_PREFIX) && Some(name.as_str()) != keep;
         if old || (temporaries && name.starts_with(TEMPORARY_PREFIX)) {
-            fs::remove_file(item.path())?;
+            disk.remove_file(&directory.join(name))?;
             removed = true;
         }
     }
-    if removed { files::sync_directory(directory) } else { Ok(()) }
+    if removed { disk.sync_directory(directory) } else { Ok(()) }
 }
 
 fn file_name(meta: &SnapshotMeta, checksum: u32) -> String {
     let (term, index) =
         meta.last_log_id.map_or((0, 0), |last| (last.committed_leader_id().term, last.index()));
     format!("{SNAPSHOT_PREFIX}{term}-{index}-{checksum:08x}")
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => Err(io::Error::other(error)),
-    }
 }
 
 #[cfg(test)]

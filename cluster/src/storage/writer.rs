@@ -1,5 +1,6 @@
 //! The one thread that writes: it takes what is queued, writes it in order, syncs once, and answers
-//! in order, so that one sync serves everybody who asked in the meantime.
+//! in order, so that one sync serves everybody who asked in the meantime. In a simulation it is a task
+//! ([`task`]) that takes the same turns.
 //!
 //! Two things do not cause a sync of their own: the committed log id, which is a hint and rides along
 //! with the next one, and the removal of purged entries, which is done in small steps so that no
@@ -16,8 +17,11 @@ use openraft::storage::IOFlushed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
+mod task;
+
 use super::manifest::DataDir;
 use super::{Failure, LogEngine, MetaKey, StorageStats};
+use crate::env::{Storage, Workers};
 use crate::raft::types::TypeConfig;
 
 /// How many bytes of entries may wait to be written; more wait at the door.
@@ -49,27 +53,52 @@ struct Queued {
     room: Option<OwnedSemaphorePermit>,
 }
 
+impl Queued {
+    /// Answers with the failure.
+    fn refuse(self, failure: &Failure) {
+        let answer = match self.job {
+            Job::Append { flushed, .. } => Answer::Flushed(flushed),
+            Job::PutMeta { done, .. } | Job::Truncate { done, .. } => Answer::Done(done),
+            Job::Purge { .. } | Job::Committed { .. } => return,
+            Job::Close { done } => {
+                // An error: nobody waits.
+                let _ = done.send(());
+                return;
+            }
+        };
+        answer.send(Err(failure.error()));
+    }
+}
+
 /// The door to the storage thread. The thread ends when it is told to, or with the last door.
 #[derive(Clone)]
 pub(super) struct Writer {
     jobs: Sender<Queued>,
     room: Arc<Semaphore>,
     failure: Failure,
+    /// Wakes the task, where there is no thread. After the sender, so that the last door wakes it to
+    /// see that it is the last.
+    wake: Option<task::Wake>,
+}
+
+/// What the thread begins with.
+pub(super) struct WriterParts {
+    pub(super) engine: Box<dyn LogEngine>,
+    /// A purge that an earlier run did not finish.
+    pub(super) purge_through: Option<u64>,
+    /// Stays locked until the engine is closed.
+    pub(super) data_dir: Option<DataDir>,
+    pub(super) stats: Arc<StorageStats>,
+    pub(super) failure: Failure,
 }
 
 impl Writer {
-    /// Starts the thread. `purge_through` is a purge that an earlier run did not finish; `data_dir`
-    /// stays locked until the engine is closed.
+    /// Starts the thread.
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub(super) fn start(
-        engine: Box<dyn LogEngine>,
-        purge_through: Option<u64>,
-        data_dir: Option<DataDir>,
-        stats: Arc<StorageStats>,
-        failure: Failure,
-    ) -> io::Result<Self> {
+    pub(super) fn start(parts: WriterParts, storage: &Storage) -> io::Result<Self> {
+        let WriterParts { engine, purge_through, data_dir, stats, failure } = parts;
         let (jobs, queue) = channel();
         let room = Arc::new(Semaphore::new(QUEUE_MAX_BYTES / PERMIT_BYTES));
         let thread = StorageThread {
@@ -83,8 +112,18 @@ impl Writer {
             purged_since_sync: false,
             closed: None,
         };
-        thread::Builder::new().name("kenger-storage".into()).spawn(move || thread.run())?;
-        Ok(Self { jobs, room, failure })
+        let wake = match storage.workers {
+            Workers::Threads => {
+                thread::Builder::new().name("kenger-storage".into()).spawn(move || thread.run())?;
+                None
+            }
+            Workers::Inline => {
+                let wake = task::Wake::default();
+                tokio::spawn(task::run(thread, Arc::clone(&storage.disk), wake.notify()));
+                Some(wake)
+            }
+        };
+        Ok(Self { jobs, room, failure, wake })
     }
 
     /// Waits until there is room for `bytes` more bytes in the queue.
@@ -146,7 +185,11 @@ impl Writer {
         if self.failure.reason().is_some() {
             return Err(self.failure.error());
         }
-        self.jobs.send(Queued { job, room }).map_err(|_| self.failure.error())
+        self.jobs.send(Queued { job, room }).map_err(|_| self.failure.error())?;
+        if let Some(wake) = &self.wake {
+            wake.wake();
+        }
+        Ok(())
     }
 }
 
@@ -209,6 +252,11 @@ impl StorageThread {
                 return;
             }
         }
+        self.close();
+    }
+
+    /// Ends in good order.
+    fn close(mut self) {
         let closed = self.closed.take();
         if !self.guard(Self::write_leftovers) {
             self.refuse_the_rest();
@@ -246,6 +294,12 @@ impl StorageThread {
         let mut batch = Batch::default();
         let nothing_queued = first.is_none();
         let written = self.guard(|thread| thread.write_batch(first, &mut batch));
+        self.finish(batch, written, nothing_queued)
+    }
+
+    /// Syncs what was written, answers, and does a step of what can wait.
+    fn finish(&mut self, batch: Batch, written: bool, nothing_queued: bool) -> bool {
+        let written = written && self.guard(|thread| thread.sync_batch(&batch));
         for answer in batch.answers {
             answer.send(if written { Ok(()) } else { Err(self.failure.error()) });
         }
@@ -270,6 +324,10 @@ impl StorageThread {
             let full = batch.jobs >= BATCH_MAX_JOBS || batch.bytes >= BATCH_MAX_BYTES;
             next = if full || self.closed.is_some() { None } else { self.queue.try_recv().ok() };
         }
+        Ok(())
+    }
+
+    fn sync_batch(&mut self, batch: &Batch) -> io::Result<()> {
         if batch.answers.is_empty() {
             return Ok(());
         }
@@ -356,17 +414,7 @@ impl StorageThread {
         let Self { engine, data_dir, queue, failure, .. } = self;
         std::mem::forget((engine, data_dir));
         for queued in queue {
-            let answer = match queued.job {
-                Job::Append { flushed, .. } => Answer::Flushed(flushed),
-                Job::PutMeta { done, .. } | Job::Truncate { done, .. } => Answer::Done(done),
-                Job::Purge { .. } | Job::Committed { .. } => continue,
-                Job::Close { done } => {
-                    // An error: nobody waits.
-                    let _ = done.send(());
-                    continue;
-                }
-            };
-            answer.send(Err(failure.error()));
+            queued.refuse(&failure);
         }
     }
 }

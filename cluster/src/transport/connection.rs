@@ -1,6 +1,6 @@
 //! The asking side of one connection: many requests under way at once, answers in any order.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -182,7 +182,8 @@ struct Pending(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
-    answers: HashMap<u64, oneshot::Sender<Response>>,
+    /// In the order in which they were asked, which is the order in which they are given up.
+    answers: BTreeMap<u64, oneshot::Sender<Response>>,
     /// Since when something has been asked and nothing at all has come.
     unanswered_since: Option<Instant>,
     closed: Option<String>,

@@ -19,6 +19,7 @@ use kenger_types::{
 
 use super::ring::RingBounds;
 use super::{FeedEnd, FeedFilter, FeedItem, Hub, Subscription};
+use crate::env::Workers;
 
 /// Longer than anything here takes; a test that waits for what never comes ends.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,12 +32,12 @@ struct Rig {
 
 impl Rig {
     fn new(ring_revisions: usize) -> Self {
-        Self { hub: Hub::new(Arc::default(), ring_revisions), state: State::default() }
+        Self { hub: Hub::new(Arc::default(), ring_revisions, Workers::Threads), state: State::default() }
     }
 
     fn with_bytes(max_bytes: usize) -> Self {
         let bounds = RingBounds { max_revisions: 1_000, max_bytes };
-        Self { hub: Hub::with_bounds(Arc::default(), bounds), state: State::default() }
+        Self { hub: Hub::with_bounds(Arc::default(), bounds, Workers::Threads), state: State::default() }
     }
 
     fn run(&mut self, command: Command) -> Revision {

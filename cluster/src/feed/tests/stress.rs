@@ -75,7 +75,7 @@ fn random_command(random: &mut SmallRng) -> Command {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_of_many_subscribers_ends_with_exactly_what_the_state_is() {
-    let hub = Arc::new(Hub::new(Arc::default(), 150));
+    let hub = Arc::new(Hub::new(Arc::default(), 150, Workers::Threads));
     let last = Arc::new(AtomicU64::new(u64::MAX));
     let filters = [FeedFilter::all(), filter("a"), FeedFilter::namespaces([name("b"), name("c")])];
     let followers: Vec<_> = (0..SUBSCRIBERS)

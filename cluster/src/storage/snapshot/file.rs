@@ -1,8 +1,8 @@
 //! One snapshot file, open for reading.
 
 use super::{
-    Arc, BUFFER_BYTES, BufReader, BufWriter, File, FileExt, HEAD_LENGTH_BYTES, Kind, Path, PathBuf, Read,
-    SnapshotMeta, State, Write, codec, fs, io,
+    Arc, BUFFER_BYTES, BufReader, BufWriter, Disk, DiskFile, HEAD_LENGTH_BYTES, Kind, Path, PathBuf, Read,
+    SnapshotMeta, State, Write, codec, io,
 };
 
 /// A snapshot file. The open file is what counts: it stays readable when it is replaced meanwhile.
@@ -10,7 +10,7 @@ use super::{
 /// the last of them.
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotFile {
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     bytes: u64,
     checksum: u32,
     temporary: Option<Arc<Temporary>>,
@@ -18,13 +18,16 @@ pub(crate) struct SnapshotFile {
 
 /// Removes the file unless it was given its name.
 #[derive(Debug)]
-pub(super) struct Temporary(pub(super) PathBuf);
+pub(super) struct Temporary {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) path: PathBuf,
+}
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        match fs::remove_file(&self.0) {
+        match self.disk.remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %self.0.display(), "a left-over file could not be removed");
+                tracing::warn!(%error, path = %self.path.display(), "a left-over file could not be removed");
             }
             _ => {}
         }
@@ -32,15 +35,19 @@ impl Drop for Temporary {
 }
 
 impl SnapshotFile {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), bytes, checksum: 0, temporary: None })
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        let file = disk.open(path)?;
+        let bytes = file.bytes()?;
+        Ok(Self { file, bytes, checksum: 0, temporary: None })
     }
 
-    pub(super) fn temporary(file: File, checksum: u32, temporary: Temporary) -> io::Result<Self> {
-        let bytes = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), bytes, checksum, temporary: Some(Arc::new(temporary)) })
+    pub(super) fn temporary(
+        file: Arc<dyn DiskFile>,
+        checksum: u32,
+        temporary: Temporary,
+    ) -> io::Result<Self> {
+        let bytes = file.bytes()?;
+        Ok(Self { file, bytes, checksum, temporary: Some(Arc::new(temporary)) })
     }
 
     /// How long it is.
@@ -82,25 +89,24 @@ impl SnapshotFile {
     }
 
     /// Gives the file its name.
-    pub(super) fn persist(mut self, path: &Path) -> io::Result<Self> {
+    pub(super) fn persist(mut self, disk: &dyn Disk, path: &Path) -> io::Result<Self> {
         if let Some(temporary) = self.temporary.take() {
-            fs::rename(&temporary.0, path)?;
+            disk.rename(&temporary.path, path)?;
         }
         Ok(self)
     }
 
     /// The same content as a file that can be renamed: itself if it is a temporary one, else a copy
     /// at `path`.
-    pub(super) fn into_temporary(self, path: PathBuf) -> io::Result<Self> {
-        let own = self.temporary.as_ref().is_some_and(|own| own.0.parent() == path.parent());
+    pub(super) fn into_temporary(self, disk: &Arc<dyn Disk>, path: PathBuf) -> io::Result<Self> {
+        let own = self.temporary.as_ref().is_some_and(|own| own.path.parent() == path.parent());
         if own {
             return Ok(self);
         }
-        let temporary = Temporary(path);
-        let mut copy =
-            File::options().read(true).write(true).create(true).truncate(true).open(&temporary.0)?;
-        io::copy(&mut self.reader(), &mut copy)?;
-        copy.sync_all()?;
+        let copy = disk.create(&path)?;
+        let temporary = Temporary { disk: Arc::clone(disk), path };
+        io::copy(&mut self.reader(), &mut FileWriter { file: Arc::clone(&copy), offset: 0 })?;
+        copy.sync()?;
         Self::temporary(copy, self.checksum, temporary)
     }
 
@@ -124,10 +130,16 @@ impl SnapshotFile {
 }
 
 /// Writes a whole snapshot to `path` and syncs it.
-pub(super) fn write_temporary(path: PathBuf, meta: &SnapshotMeta, state: &State) -> io::Result<SnapshotFile> {
-    let temporary = Temporary(path);
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&temporary.0)?;
-    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, &file);
+pub(super) fn write_temporary(
+    disk: &Arc<dyn Disk>,
+    path: PathBuf,
+    meta: &SnapshotMeta,
+    state: &State,
+) -> io::Result<SnapshotFile> {
+    let file = disk.create(&path)?;
+    let temporary = Temporary { disk: Arc::clone(disk), path };
+    let unbuffered = FileWriter { file: Arc::clone(&file), offset: 0 };
+    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, unbuffered);
     let head = codec::encode(Kind::SnapshotHead, meta)?;
     let length = u32::try_from(head.len()).map_err(io::Error::other)?;
     writer.write_all(&length.to_le_bytes())?;
@@ -135,13 +147,13 @@ pub(super) fn write_temporary(path: PathBuf, meta: &SnapshotMeta, state: &State)
     let checksum = codec::write_stream(Kind::SnapshotBody, state, &mut writer)?;
     writer.flush()?;
     drop(writer);
-    file.sync_all()?;
+    file.sync()?;
     SnapshotFile::temporary(file, checksum, temporary)
 }
 
-/// Reads without the file's shared position.
+/// Reads without a position that others share.
 struct FileReader {
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     offset: u64,
 }
 
@@ -150,5 +162,23 @@ impl Read for FileReader {
         let read = self.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;
         Ok(read)
+    }
+}
+
+/// Writes one piece after the other.
+struct FileWriter {
+    file: Arc<dyn DiskFile>,
+    offset: u64,
+}
+
+impl Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all_at(bytes, self.offset)?;
+        self.offset += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -1,25 +1,24 @@
 //! A snapshot on its way from the leader.
 
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use bytes::Bytes;
 
 use super::file::{SnapshotFile, Temporary};
-use super::{Kind, PathBuf, blocking, io};
+use super::{Arc, DiskFile, Kind, PathBuf, Storage, io};
 
 /// Takes the chunks of a snapshot, in order. Dropped before its end it leaves nothing.
 #[derive(Debug)]
 pub(crate) struct SnapshotReceiver {
-    file: File,
+    storage: Storage,
+    file: Arc<dyn DiskFile>,
     received_bytes: u64,
     temporary: Temporary,
 }
 
 impl SnapshotReceiver {
-    pub(super) async fn create(path: PathBuf) -> io::Result<Self> {
-        let temporary = Temporary(path);
-        let file =
-            File::options().read(true).write(true).create(true).truncate(true).open(&temporary.0).await?;
-        Ok(Self { file, received_bytes: 0, temporary })
+    pub(super) async fn create(storage: Storage, path: PathBuf) -> io::Result<Self> {
+        let temporary = Temporary { disk: Arc::clone(&storage.disk), path: path.clone() };
+        let file = storage.run(move |disk| disk.create(&path)).await?;
+        Ok(Self { storage, file, received_bytes: 0, temporary })
     }
 
     /// How much has been received: the offset of the next chunk.
@@ -31,7 +30,7 @@ impl SnapshotReceiver {
     ///
     /// # Errors
     /// It is not the next one, the snapshot grows too large, or the file could not be written.
-    pub(crate) async fn write_chunk(&mut self, offset: u64, chunk: &[u8]) -> io::Result<()> {
+    pub(crate) async fn write_chunk(&mut self, offset: u64, chunk: Bytes) -> io::Result<()> {
         if offset != self.received_bytes {
             let reason = format!("a chunk at {offset} where {} comes next", self.received_bytes);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
@@ -41,7 +40,8 @@ impl SnapshotReceiver {
         if grown > max {
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
-        self.file.write_all(chunk).await?;
+        let file = Arc::clone(&self.file);
+        self.storage.run(move |_| file.write_all_at(&chunk, offset)).await?;
         self.received_bytes = grown;
         Ok(())
     }
@@ -50,11 +50,12 @@ impl SnapshotReceiver {
     ///
     /// # Errors
     /// It could not be synced, or is damaged.
-    pub(crate) async fn finish(mut self) -> io::Result<SnapshotFile> {
-        self.file.flush().await?;
-        self.file.sync_all().await?;
-        let file = self.file.into_std().await;
-        let temporary = self.temporary;
-        blocking(move || Ok(SnapshotFile::temporary(file, 0, temporary)?.checked()?.0)).await
+    pub(crate) async fn finish(self) -> io::Result<SnapshotFile> {
+        let Self { storage, file, temporary, .. } = self;
+        let finish = move |_: &dyn super::Disk| {
+            file.sync()?;
+            Ok(SnapshotFile::temporary(file, 0, temporary)?.checked()?.0)
+        };
+        storage.run(finish).await
     }
 }

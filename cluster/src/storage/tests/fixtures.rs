@@ -18,6 +18,7 @@ use super::super::recovery::recover;
 use super::super::tail::{Entry, LogId};
 use super::super::{ApplySink, LogEngine, Opened, Snapshots, StoreOptions, open};
 use crate::config::StoreKind;
+use crate::env::Storage;
 use crate::error::StartError;
 use crate::raft::machine::Machine;
 use crate::raft::types::TypeConfig;
@@ -42,7 +43,9 @@ impl Engine {
     /// Opens the store in `directory`.
     pub(super) fn open(&self, directory: &Path) -> Result<Opened, StartError> {
         match self {
-            Engine::Disk(kind) => open(&StoreOptions { data_dir: directory.to_owned(), kind: *kind }),
+            Engine::Disk(kind) => {
+                open(&StoreOptions { data_dir: directory.to_owned(), kind: *kind }, &Storage::native())
+            }
             Engine::Memory(disk) => open_memory(disk, directory),
         }
     }
@@ -53,9 +56,10 @@ fn open_memory(disk: &MemoryDisk, directory: &Path) -> Result<Opened, StartError
     let store = |error: io::Error| StartError::Store(error.to_string());
     let recovered = recover(&*engine).map_err(store)?;
     let snapshots = directory.join("snapshots");
-    let current = Snapshots::load(&snapshots, recovered.snapshot.as_ref()).map_err(store)?;
-    assemble(engine, recovered, None, |parts| {
-        Snapshots::new(snapshots, current, parts.writer.clone(), parts.failure.clone())
+    let storage = Storage::native();
+    let current = Snapshots::load(&*storage.disk, &snapshots, recovered.snapshot.as_ref()).map_err(store)?;
+    assemble(engine, recovered, None, &storage, |parts| {
+        Snapshots::new(storage.clone(), snapshots, current, parts.writer.clone(), parts.failure.clone())
     })
 }
 

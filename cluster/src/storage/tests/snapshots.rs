@@ -27,7 +27,7 @@ async fn send(file: &SnapshotFile, to: &Opened) -> SnapshotFile {
     let mut receiver = to.snapshots.receive().await.unwrap();
     while receiver.received_bytes() < file.bytes() {
         let chunk = file.read_chunk(receiver.received_bytes(), 100).unwrap();
-        receiver.write_chunk(receiver.received_bytes(), &chunk).await.unwrap();
+        receiver.write_chunk(receiver.received_bytes(), chunk.into()).await.unwrap();
     }
     receiver.finish().await.unwrap()
 }
@@ -97,12 +97,12 @@ async fn a_damaged_or_half_received_snapshot_is_refused_and_leaves_nothing() {
         let mut damaged = bytes.clone();
         damaged[damaged_at] ^= 1;
         let mut receiver = follower.snapshots.receive().await.unwrap();
-        receiver.write_chunk(0, &damaged).await.unwrap();
+        receiver.write_chunk(0, damaged.clone().into()).await.unwrap();
         assert!(receiver.finish().await.is_err(), "byte {damaged_at} was damaged and nobody noticed");
     }
     let mut receiver = follower.snapshots.receive().await.unwrap();
-    receiver.write_chunk(0, &bytes[..bytes.len() / 2]).await.unwrap();
-    assert!(receiver.write_chunk(0, &bytes).await.is_err(), "a chunk out of place");
+    receiver.write_chunk(0, bytes[..bytes.len() / 2].to_vec().into()).await.unwrap();
+    assert!(receiver.write_chunk(0, bytes.clone().into()).await.is_err(), "a chunk out of place");
     assert!(receiver.finish().await.is_err());
     assert_eq!(names(follower_directory.path()), Vec::<String>::new());
 }
