@@ -28,6 +28,8 @@ pub(super) struct Bar {
     pub(super) row: usize,
     pub(super) begin: Micros,
     pub(super) end: Micros,
+    /// Where it begins, and its label.
+    pub(super) x: f64,
     pub(super) label: String,
     pub(super) is_pointed: bool,
 }
@@ -52,11 +54,11 @@ impl Layout {
             .map(|(record, is_pointed)| {
                 let (begin, end) = times(&history.records[*record]);
                 let label = clean(&describe::label(&history.records[*record]), LABEL_MAX);
-                Bar { record: *record, row: 0, begin, end, label, is_pointed: *is_pointed }
+                Bar { record: *record, row: 0, begin, end, x: LEFT, label, is_pointed: *is_pointed }
             })
             .collect();
         let (lanes, rows) = assign_rows(history, &mut bars);
-        let (instants, width) = place(&bars, rows);
+        let (instants, width) = place(&mut bars, rows);
         Self { bars, lanes, rows, width, instants }
     }
 
@@ -116,8 +118,7 @@ fn assign_rows(history: &History, bars: &mut [Bar]) -> (Vec<(String, usize)>, us
             if row == taken.len() {
                 taken.push(0);
             }
-            // What lasts no time still takes its place.
-            taken[row] = bar.end.max(bar.begin.saturating_add(1));
+            taken[row] = bar.end;
             bar.row = first + row;
         }
         rows = first + taken.len();
@@ -127,27 +128,32 @@ fn assign_rows(history: &History, bars: &mut [Bar]) -> (Vec<(String, usize)>, us
 }
 
 /// Lays out the moments from left to right: each has its distance from the one before, and a bar does
-/// not begin before the label of the bar before it in its row has ended.
-fn place(bars: &[Bar], rows: usize) -> (Vec<(Micros, f64)>, f64) {
+/// not begin before the label of the bar before it in its row has ended. Of what lasts no time, several
+/// may lie at one moment in one row: they stand side by side.
+fn place(bars: &mut [Bar], rows: usize) -> (Vec<(Micros, f64)>, f64) {
     let mut instants: Vec<Micros> = bars.iter().flat_map(|bar| [bar.begin, bar.end]).collect();
     instants.sort_unstable();
     instants.dedup();
     let mut free = vec![LEFT + 10.0; rows];
     let mut placed: Vec<(Micros, f64)> = Vec::with_capacity(instants.len());
+    // How far what stands side by side at the last moment goes.
+    let mut last = LEFT + 10.0;
     for at in instants {
-        let earliest = placed.last().map_or(LEFT + 10.0, |(before, x)| x + step(at - before));
-        let begins = || bars.iter().filter(|bar| bar.begin == at);
-        let x = begins().map(|bar| free[bar.row]).fold(earliest, f64::max);
-        for bar in bars.iter().filter(|bar| bar.end == at) {
+        let earliest = placed.last().map_or(last, |(before, x)| last.max(x + step(at - before)));
+        let begins = bars.iter().filter(|bar| bar.begin == at);
+        let x = begins.map(|bar| free[bar.row]).fold(earliest, f64::max);
+        last = x;
+        for bar in bars.iter().filter(|bar| bar.end == at && bar.begin < at) {
             free[bar.row] = free[bar.row].max(x + GAP);
         }
-        for bar in begins() {
-            free[bar.row] = free[bar.row].max(x + text_width(&bar.label) + GAP);
+        for bar in bars.iter_mut().filter(|bar| bar.begin == at) {
+            bar.x = free[bar.row].max(x);
+            last = last.max(bar.x);
+            free[bar.row] = bar.x + text_width(&bar.label) + GAP;
         }
         placed.push((at, x));
     }
-    let last = placed.last().map_or(LEFT, |(_, x)| x + 40.0);
-    (placed, free.into_iter().fold(last, f64::max) + 4.0)
+    (placed, free.into_iter().fold(last + 40.0, f64::max) + 4.0)
 }
 
 /// Room for a stretch of time: more for a longer one, but not in proportion.
@@ -160,22 +166,26 @@ mod tests {
     use super::*;
 
     fn bar(row: usize, begin: Micros, end: Micros, label: &str) -> Bar {
-        Bar { record: 0, row, begin, end, label: label.to_owned(), is_pointed: false }
+        Bar { record: 0, row, begin, end, x: 0.0, label: label.to_owned(), is_pointed: false }
     }
 
     #[test]
     fn no_label_covers_the_next_bar_of_its_row_and_order_is_kept() {
         let long = "x".repeat(40);
-        let bars = [
+        let mut bars = [
             bar(0, 10, 20, &long),
             bar(1, 15, 1_000_000_000, "y"),
             bar(0, 20, 20, &long),
+            bar(0, 20, 20, "at the same moment"),
             bar(0, 21, 30, "z"),
         ];
-        let (instants, width) = place(&bars, 2);
+        let (instants, width) = place(&mut bars, 2);
         assert!(instants.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1), "{instants:?}");
+        let row: Vec<&Bar> = bars.iter().filter(|bar| bar.row == 0).collect();
+        let ends = |bar: &Bar| bar.x + text_width(&bar.label);
+        assert!(row.windows(2).all(|pair| ends(pair[0]) <= pair[1].x), "{row:?}");
         let x = |at| instants.iter().find(|(instant, _)| *instant == at).unwrap().1;
-        assert!(x(20) >= x(10) + text_width(&long) && x(21) >= x(20) + text_width(&long));
+        assert!(x(21) > row[2].x, "what comes later lies behind what stood side by side");
         assert!(x(1_000_000_000) - x(30) <= STEP_MAX && width > x(1_000_000_000));
     }
 }

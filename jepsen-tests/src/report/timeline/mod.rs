@@ -21,7 +21,7 @@ use crate::history::{History, Micros, Record};
 /// Most timelines of a report.
 pub(super) const TIMELINES_MAX: usize = 8;
 /// Widest drawing; operations are left out until it is met.
-const WIDTH_MAX: f64 = 2_000.0;
+const WIDTH_MAX: f64 = 1_700.0;
 /// Most faults and leads that are drawn in one timeline, each.
 const MARKS_MAX: usize = 40;
 /// Most rows of names of faults and leads.
@@ -143,7 +143,7 @@ fn draw_bar(history: &History, layout: &Layout, bar: &Bar, top: f64) -> Markup {
         _ => "o-other",
     };
     let pointed = if bar.is_pointed { " pointed" } else { "" };
-    let x = layout.x(bar.begin);
+    let x = bar.x;
     let width = (layout.x(bar.end) - x).max(4.0);
     let y = top + ROW * super::draw::to_f64(bar.row as u64) + ROW - BAR - 7.0;
     html! {
@@ -243,7 +243,7 @@ fn draw_mark(mark: &Mark, top: f64, bottom: f64) -> Markup {
 
 fn table(history: &History, chosen: &Chosen) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll { table.records {
             thead { tr { th { "#" } th { "who" } th { "from" } th { "took" } th { "what" } th { "outcome" } th { "answer" } } }
             tbody {
                 @for (index, is_pointed) in &chosen.records {
