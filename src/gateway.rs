@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use kenger::config::LogArgs;
+use kenger::environment::Stray;
 use kenger::{exit, process};
 use kenger_gateway::{GatewayArgs, RunError};
 
@@ -16,14 +17,15 @@ pub(crate) struct GatewayCommand {
     log: LogArgs,
 }
 
-/// Runs a gateway until it is told to stop.
-pub(crate) fn run(args: GatewayCommand) -> ExitCode {
+/// Runs a gateway until it is told to stop. `strays` may be why its configuration is not what was meant.
+pub(crate) fn run(args: GatewayCommand, strays: &[Stray]) -> ExitCode {
     let (config, log) = match (args.gateway.load(), args.log.load()) {
         (Ok(config), Ok(log)) => (config, log),
         (config, log) => {
             for problem in [config.err().map(|e| e.to_string()), log.err().map(|e| e.to_string())] {
                 problem.iter().for_each(|problem| eprintln!("kenger gateway: {problem}"));
             }
+            strays.iter().for_each(|stray| eprintln!("kenger gateway: warning: {stray}"));
             return exit::USAGE.into();
         }
     };
@@ -36,7 +38,7 @@ pub(crate) fn run(args: GatewayCommand) -> ExitCode {
             }
         }
     };
-    process::run(&log, run_and_report).into()
+    process::run(&log, strays, run_and_report).into()
 }
 
 fn exit_code(error: &RunError) -> u8 {

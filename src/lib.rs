@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod config;
+pub mod environment;
 pub mod exit;
 pub mod process;
 pub mod serve;

@@ -5,9 +5,9 @@ mod gateway;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use kenger::config::ServeArgs;
-use kenger::exit;
+use kenger::{environment, exit};
 
 /// A service registry with canary release, replicated by Raft.
 #[derive(Parser)]
@@ -77,9 +77,10 @@ fn main() -> ExitCode {
             return exit::USAGE.into();
         }
     }
+    let strays = || environment::strays(&Cli::command());
     match cli.role {
-        Role::Serve(args) => kenger::serve::main(*args),
-        Role::Gateway(args) => gateway::run(*args),
+        Role::Serve(args) => kenger::serve::main(*args, &strays()),
+        Role::Gateway(args) => gateway::run(*args, &strays()),
         Role::Dev(args) => dev::run(&args),
         Role::DemoService(args) => dev::demo_service::run(args),
         Role::Healthcheck(args) => dev::healthcheck::run(&args),

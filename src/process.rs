@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::environment::Stray;
 use crate::exit;
 
 /// Said less of unless asked for, because they say much that is of use to their authors only: openraft
@@ -18,9 +19,14 @@ use crate::exit;
 const QUIET: &str = "openraft=error,sled=warn,hyper=warn";
 
 /// Runs a role until it ends, and gives its exit code. SIGTERM and SIGINT cancel the token that it
-/// gets; after a second one nothing is waited for.
-pub fn run<F: Future<Output = u8>>(log: &LogConfig, role: impl FnOnce(CancellationToken) -> F) -> u8 {
+/// gets; after a second one nothing is waited for. Warns of `strays` first.
+pub fn run<F: Future<Output = u8>>(
+    log: &LogConfig,
+    strays: &[Stray],
+    role: impl FnOnce(CancellationToken) -> F,
+) -> u8 {
     start_logging(log);
+    strays.iter().for_each(|stray| tracing::warn!("{stray}"));
     raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

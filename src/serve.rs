@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
 use crate::config::{Config, ServeArgs};
+use crate::environment::Stray;
 use crate::{exit, process};
 
 /// The member may take this long to hand over the lead and close its store.
@@ -56,18 +57,22 @@ impl ServeError {
     }
 }
 
-/// The whole of `kenger serve`: from the arguments to the exit code.
-pub fn main(args: ServeArgs) -> ExitCode {
+/// The whole of `kenger serve`: from the arguments to the exit code. `strays` may be why the
+/// configuration is not what was meant.
+pub fn main(args: ServeArgs, strays: &[Stray]) -> ExitCode {
     let check_only = args.check_only();
+    let warn = || strays.iter().for_each(|stray| eprintln!("kenger serve: warning: {stray}"));
     let config = match Config::load(args) {
         Ok((config, summary)) if check_only => {
             drop(config);
             println!("{summary}");
+            warn();
             return exit::OK.into();
         }
         Ok((config, _)) => config,
         Err(errors) => {
             eprintln!("kenger serve: {errors}");
+            warn();
             return exit::USAGE.into();
         }
     };
@@ -81,7 +86,7 @@ pub fn main(args: ServeArgs) -> ExitCode {
             }
         }
     };
-    process::run(&log, run_and_report).into()
+    process::run(&log, strays, run_and_report).into()
 }
 
 /// Runs a member and its API until `stop` is cancelled.

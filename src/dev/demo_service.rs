@@ -80,7 +80,7 @@ pub(crate) fn run(args: DemoServiceArgs) -> ExitCode {
             }
         }
     };
-    process::run(&log, serve_and_report).into()
+    process::run(&log, &[], serve_and_report).into()
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
