@@ -171,6 +171,20 @@ mod tests {
     use clap::{Args, Command, FromArgMatches};
 
     #[test]
+    fn members_that_trust_everybody_need_no_secret_and_agree_without_one() {
+        let secret = |more: &[&str]| {
+            let flags = ["serve", "--data-dir", "d", "--insecure-no-auth"].iter().chain(more);
+            let matches = ServeArgs::augment_args(Command::new("serve")).get_matches_from(flags);
+            Config::load(ServeArgs::from_arg_matches(&matches).unwrap()).unwrap().0.member.peer_secret
+        };
+        // A member refuses to start with an empty one.
+        assert!(!secret(&[]).is_empty());
+        assert_ne!(secret(&[]), secret(&[]), "a member alone has nobody to prove anything to");
+        let of = |id| secret(&["--members", "1=a:1@a:2,2=b:1@b:2,3=c:1@c:2", "--member-id", id]);
+        assert!(!of("1").is_empty() && of("1") == of("2"));
+    }
+
+    #[test]
     fn a_configuration_prints_no_secret() {
         let flags =
             ["serve", "--data-dir", "d", "--token", "geheim-token", "--peer-secret", "geheim-peer-secret"];

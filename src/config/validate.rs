@@ -13,6 +13,9 @@ use super::settings::{Setting, Settings};
 use super::{Config, GivenTokens, LogConfig, LogFormat, address, tokens};
 use crate::api::ApiConfig;
 
+/// What members prove to each other that were told to trust everybody: known to everybody, and not
+/// empty, which a member takes for a secret that was forgotten.
+const INSECURE_PEER_SECRET: &[u8] = b"told to trust every peer";
 /// Shortest secret of the members, in bytes.
 const PEER_SECRET_MIN_BYTES: usize = 16;
 /// Longest secret of the members, in bytes.
@@ -258,7 +261,7 @@ fn peer_secret(
                 return None;
             }
         },
-        (None, None) if insecure? => return Some(Vec::new()),
+        (None, None) if insecure? && !alone => return Some(INSECURE_PEER_SECRET.to_vec()),
         (None, None) if alone => {
             let env = Env::system();
             return Some(
