@@ -134,20 +134,29 @@ async fn admit(gate: &Gate, mut request: Request, next: Next) -> Result<Response
         Some(role) => Caller::authenticate(&api.config().tokens, request.headers(), role)?,
         None => Caller::default(),
     };
-    let _place = match api.gates().of(route.lane) {
-        Some((places, max)) => Some(places.try_acquire().map_err(|_| too_many(max))?),
-        None => None,
-    };
     let audited = (needed == Some(Role::Admin)).then(|| caller.name().to_owned());
     request.extensions_mut().insert(caller);
-    let response = match route.lane {
-        Lane::Poll => next.run(request).await,
-        _ => tokio::time::timeout(REQUEST_MAX, next.run(request)).await.map_err(|_| lost(route.lane))?,
-    };
+    let response = within_limits(api.gates(), route.lane, next.run(request)).await?;
     if let Some(token) = audited {
         tracing::info!(path = route.path, token, status = response.status().as_u16(), "administration");
     }
     Ok(response)
+}
+
+/// Runs a handler in a place of its lane, and no longer than a request may take.
+async fn within_limits(
+    gates: &Gates,
+    lane: Lane,
+    handler: impl Future<Output = Response>,
+) -> Result<Response, Failure> {
+    let _place = match gates.of(lane) {
+        Some((places, max)) => Some(places.try_acquire().map_err(|_| too_many(max))?),
+        None => None,
+    };
+    match lane {
+        Lane::Poll => Ok(handler.await),
+        _ => tokio::time::timeout(REQUEST_MAX, handler).await.map_err(|_| lost(lane)),
+    }
 }
 
 fn lost(lane: Lane) -> Failure {
@@ -193,6 +202,59 @@ mod tests {
             assert!(gates.of(lane).unwrap().0.try_acquire().is_ok(), "{lane:?}");
         }
         assert!(gates.of(Lane::Probe).is_none());
+    }
+
+    async fn done() -> Response {
+        "done".into_response()
+    }
+
+    /// Status and `Retry-After` of an answer.
+    fn told(answer: Result<Response, Failure>) -> (u16, Option<String>) {
+        let response = answer.into_response();
+        let retry_after =
+            response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), retry_after)
+    }
+
+    #[tokio::test]
+    async fn a_full_lane_says_when_to_try_again() {
+        let gates = Gates::new();
+        for lane in [Lane::Heartbeat, Lane::Write, Lane::Read, Lane::Poll] {
+            let (places, max) = gates.of(lane).unwrap();
+            let all = places.try_acquire_many(u32::try_from(max).unwrap()).unwrap();
+            let refused = within_limits(&gates, lane, done()).await;
+            assert_eq!(told(refused), (429, Some("1".to_owned())), "{lane:?}");
+            drop(all);
+            assert_eq!(told(within_limits(&gates, lane, done()).await), (200, None), "{lane:?}");
+            assert_eq!(places.available_permits(), max, "{lane:?}: the place was given back");
+        }
+        assert_eq!(told(within_limits(&gates, Lane::Probe, done()).await), (200, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_got_lost_is_answered_after_thirty_seconds() {
+        let gates = Gates::new();
+        let retry = Some("1".to_owned());
+        for (lane, expected) in [
+            // Whether it was done is not known, so nobody is invited to do it again.
+            (Lane::Write, (504, None)),
+            (Lane::Read, (503, retry.clone())),
+            (Lane::Heartbeat, (503, retry.clone())),
+            (Lane::Probe, (503, retry)),
+        ] {
+            let began = Instant::now();
+            let lost = within_limits(&gates, lane, std::future::pending()).await;
+            assert_eq!((told(lost), began.elapsed().as_secs()), (expected, 30), "{lane:?}");
+            if let Some((places, max)) = gates.of(lane) {
+                assert_eq!(places.available_permits(), max, "{lane:?}: the place was given back");
+            }
+        }
+        // One that waits for a change may take longer; it has a limit of its own.
+        let polling = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            "done".into_response()
+        };
+        assert_eq!(told(within_limits(&gates, Lane::Poll, polling).await), (200, None));
     }
 
     #[test]
