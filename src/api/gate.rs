@@ -1,12 +1,14 @@
-//! What stands before every handler: the token, a place among the requests under way, a time limit,
-//! and the metrics.
+//! What stands before every handler: a request that names its host, the token, a place among the
+//! requests under way, a time limit, and the metrics.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{Method, Uri};
+use axum::http::header::HOST;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -125,6 +127,7 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
 
 async fn admit(gate: &Gate, mut request: Request, next: Next) -> Result<Response, Failure> {
     let Gate { api, route, .. } = gate;
+    check_host(request.version(), request.headers())?;
     let needed = match route.access {
         Access::Open => None,
         Access::Role(role) => Some(role),
@@ -141,6 +144,23 @@ async fn admit(gate: &Gate, mut request: Request, next: Next) -> Result<Response
         tracing::info!(path = route.path, token, status = response.status().as_u16(), "administration");
     }
     Ok(response)
+}
+
+/// As HTTP demands: a request that two programs may take to be for different hosts is not answered.
+fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Failure> {
+    let wrong = |what: &str| Err(Failure::invalid("Host", what).closing());
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version >= Version::HTTP_11 => wrong("an HTTP/1.1 request has a Host header"),
+        (Some(_), Some(_)) => wrong("a request has one Host header, not several"),
+        (Some(host), None) if !is_host(host.as_bytes()) => wrong("is not a host, or host:port"),
+        _ => Ok(()),
+    }
+}
+
+/// Nothing is a host, too: of a request whose target has none.
+fn is_host(host: &[u8]) -> bool {
+    host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
 }
 
 /// Runs a handler in a place of its lane, and no longer than a request may take.
@@ -180,10 +200,12 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Failure {
 }
 
 /// There is no such path.
-pub(super) async fn path_not_found(State(api): State<Api>, uri: Uri) -> Response {
+pub(super) async fn path_not_found(State(api): State<Api>, request: Request) -> Response {
     let started = Instant::now();
-    let message = format!("there is no path {:?}", uri.path());
-    let response = Failure::new(ErrorCode::PathNotFound, message).into_response();
+    let failure = check_host(request.version(), request.headers()).err().unwrap_or_else(|| {
+        Failure::new(ErrorCode::PathNotFound, format!("there is no path {:?}", request.uri().path()))
+    });
+    let response = failure.into_response();
     api.metrics().unmatched().observe(&response, started.elapsed());
     response
 }
@@ -255,6 +277,25 @@ mod tests {
             "done".into_response()
         };
         assert_eq!(told(within_limits(&gates, Lane::Poll, polling).await), (200, None));
+    }
+
+    #[test]
+    fn a_request_names_one_host_unless_it_is_older_than_the_header() {
+        let judged = |version, hosts: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(HOST, axum::http::HeaderValue::from_bytes(host.as_bytes()).unwrap());
+            }
+            check_host(version, &headers).is_ok()
+        };
+        for host in ["a", "a.example:80", "127.0.0.1:5000", "[::1]:5000", "[::1]", "a_b", ""] {
+            assert!(judged(Version::HTTP_11, &[host]), "{host:?}");
+        }
+        for host in ["a b", "a/b", "u@a", "[::1", "a,b/", "é"] {
+            assert!(!judged(Version::HTTP_11, &[host]), "{host:?}");
+        }
+        assert!(!judged(Version::HTTP_11, &[]) && judged(Version::HTTP_10, &[]));
+        assert!(!judged(Version::HTTP_11, &["a", "a"]) && !judged(Version::HTTP_10, &["a", "b"]));
     }
 
     #[test]

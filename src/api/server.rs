@@ -1,4 +1,10 @@
 //! Connections: taken up to a bound, each with time limits, and closed in good order.
+//!
+//! What is no HTTP at all never comes to a handler: hyper answers it by itself, with 400, with 414 (a
+//! target of more than 64 KiB) or with 431 (a head that is too long, or of more than 100 headers), and
+//! closes. Such an answer has no body and so no envelope, and hyper lets nobody change it; to put the
+//! envelope in would mean to parse heads a second time before it, or to rewrite what it has written.
+//! Clients take an error without an envelope for one of the connection.
 
 use std::io;
 use std::pin::pin;

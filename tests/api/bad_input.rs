@@ -213,3 +213,45 @@ async fn wrong_paths_methods_and_content_types_are_answered_in_the_envelope() {
     assert_eq!(untyped.status, 200, "{}", untyped.text);
     server.stop().await;
 }
+
+/// Sends raw bytes; what comes back until the member closes.
+async fn talk(server: &Server, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(SOON, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_its_host_is_refused_and_its_connection_closed() {
+    let server = one(Options::default()).await;
+    for path in ["/healthz", "/api/upstream/node/list", "/no/such/path"] {
+        for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a b\r\n"] {
+            let answer = talk(&server, &format!("GET {path} HTTP/1.1\r\n{hosts}\r\n")).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{path} {hosts:?}: {answer}");
+            assert!(
+                answer.contains("\"error\":\"invalid_argument\"") && answer.contains("\"field\":\"Host\"")
+            );
+        }
+    }
+    let old = talk(&server, "GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.0 200 "), "{old}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_is_answered_and_cut_off() {
+    let server = one(Options::default()).await;
+    let long = "x".repeat(70 << 10);
+    for (request, status) in [
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n".to_owned(), "400"),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x: y\r\n".repeat(101)), "431"),
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), "414"),
+    ] {
+        let answer = talk(&server, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+    }
+    server.stop().await;
+}
