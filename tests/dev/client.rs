@@ -124,6 +124,14 @@ pub(crate) async fn register_silent_node(member: &str, namespace: &str, port: u1
     assert_eq!(answer.status(), 200);
 }
 
+/// Gives a node of this machine another weight.
+pub(crate) async fn set_weight(member: &str, namespace: &str, port: u16, weight: u16) {
+    let body = json!({"ns": namespace, "host": "127.0.0.1", "port": port, "weight": weight});
+    let url = format!("{member}/api/upstream/node/weight");
+    let answer = client().post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build().unwrap()
 }

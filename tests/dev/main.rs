@@ -7,6 +7,7 @@
 )]
 
 mod client;
+mod lua;
 mod system;
 
 use std::net::TcpListener;

@@ -34,6 +34,17 @@ const TOOLS: &[Tool] = &[
         package: "python3-venv",
         needed_for: "Python clients",
     },
+    Tool {
+        probe: Probe::Runs(&["test", "-e", "/usr/lib/nginx/modules/ngx_http_lua_module.so"]),
+        package: "libnginx-mod-http-lua",
+        needed_for: "the original's Lua module",
+    },
+    Tool { probe: Probe::Program("nginx"), package: "nginx-light", needed_for: "the original's Lua module" },
+    Tool {
+        probe: Probe::Runs(&["dpkg", "--status", "lua-cjson"]),
+        package: "lua-cjson",
+        needed_for: "the original's Lua module",
+    },
     Tool { probe: Probe::Program("faketime"), package: "faketime", needed_for: "clock jumps" },
     Tool { probe: Probe::Program("ip"), package: "iproute2", needed_for: "partitions" },
     Tool { probe: Probe::Program("nft"), package: "nftables", needed_for: "partitions" },
@@ -87,6 +98,8 @@ pub(super) fn install_tools(docker_engine_answers: bool) -> Result<Vec<String>, 
 fn apt_get(arguments: &[&str]) -> Result<(), String> {
     let mut command = Command::new("apt-get");
     command.arg("--quiet").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    // As while a machine starts: services that packages bring along are not started.
+    command.env("RUNLEVEL", "1");
     process::run(&mut command, INSTALL_LIMIT).result
 }
 
