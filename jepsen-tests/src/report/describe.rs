@@ -4,7 +4,7 @@ use super::text::{clean, count, list, moment};
 use crate::history::{Action, Answer, FeedItem, Happened, Observed, Operation, Outcome, Phase, Record};
 
 /// Longest piece of a run's own text within such a line, in characters.
-const TEXT_MAX: usize = 160;
+const TEXT_MAX: usize = 140;
 
 /// What was asked for: `register v17 w100 if r3`.
 pub(super) fn action(action: &Action) -> String {

@@ -92,6 +92,8 @@ pub(super) struct Facts<'a> {
     pub(super) keys: u64,
     pub(super) spans: Vec<Span<'a>>,
     pub(super) reigns: Vec<Reign>,
+    /// Times that another member began to lead. Each term counts once, whoever is said to lead in it.
+    pub(super) leader_changes: u64,
     /// The highest revision that anybody was told of.
     pub(super) revision: u64,
     pub(super) watchers: u64,
@@ -119,6 +121,7 @@ impl<'a> Facts<'a> {
             keys: keys.len() as u64,
             spans: spans(history),
             reigns: reigns(history),
+            leader_changes: leader_changes(history),
             revision: history.records.iter().filter_map(revision).max().unwrap_or(0),
             watchers: watchers.len() as u64,
             changes: changes as u64,
@@ -129,10 +132,6 @@ impl<'a> Facts<'a> {
 
     pub(super) fn operations(&self) -> u64 {
         self.outcomes.iter().sum()
-    }
-
-    pub(super) fn leader_changes(&self) -> usize {
-        self.reigns.iter().filter(|reign| reign.is_change).count()
     }
 }
 
@@ -203,4 +202,11 @@ fn reigns(history: &History) -> Vec<Reign> {
         Reign { at, term, leader, is_change }
     };
     began.into_iter().map(reign).collect()
+}
+
+fn leader_changes(history: &History) -> u64 {
+    let of_term: BTreeMap<u64, u64> =
+        history.leads().filter_map(|lead| Some((lead.term, lead.leader?))).collect();
+    let leaders: Vec<u64> = of_term.into_values().collect();
+    leaders.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64
 }

@@ -12,7 +12,7 @@ use crate::history::History;
 /// Most checkers that are listed.
 const CHECKERS_MAX: usize = 40;
 /// Most problems that are shown, of all checkers together.
-const PROBLEMS_MAX: usize = 60;
+const PROBLEMS_MAX: usize = 40;
 /// Most records that are shown with a problem.
 const EVIDENCE_MAX: usize = 8;
 /// Most figures of a checker that are shown.

@@ -24,7 +24,7 @@ const WINDOWS_MAX: usize = 12;
 /// Of these, at most so many for problems, so that the faults of a bad run are seen too.
 const PROBLEM_WINDOWS_MAX: usize = 8;
 /// Most lines of one stretch, of all members together.
-const LINES_MAX: usize = 60;
+const LINES_MAX: usize = 50;
 /// Longest line, in characters.
 const LINE_MAX: usize = 260;
 /// Lines at the end of each log that are shown where the times cannot be aligned.
@@ -122,7 +122,7 @@ fn draw_window(window: &Window, lines: &[Line<'_>]) -> Markup {
             @if within.is_empty() {
                 p.note { "Nobody logged anything." }
             } @else {
-                div.scroll { table.lines { tbody { @for line in &within {
+                div.scroll { table.lines { thead { tr { th { "at" } th { "member" } th { "line" } } } tbody { @for line in &within {
                     tr.bad[line.is_warning()] {
                         td.number { (signed(line.at)) }
                         td.number { (line.member) }

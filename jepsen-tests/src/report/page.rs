@@ -155,7 +155,7 @@ fn numbers(run: &Run, facts: &Facts<'_>) -> Markup {
             (number("keys", &count(facts.keys)))
             (number("revisions", &count(facts.revision)))
             (number("faults", &faults))
-            (number("leader changes", &count(facts.leader_changes() as u64)))
+            (number("leader changes", &count(facts.leader_changes)))
             @if facts.watchers > 0 {
                 (number("changes told", &format!("{} to {}", count(facts.changes), counted(facts.watchers, "watcher", "watchers"))))
             }
@@ -219,7 +219,7 @@ fn faults(facts: &Facts<'_>) -> Markup {
             @if facts.spans.is_empty() {
                 p { "No fault was injected." }
             } @else {
-                div.scroll { table {
+                div.scroll { table.faults {
                     thead { tr { th { "Fault" } th { "members" } th { "from" } th { "to" } th { "took hold" } th { "more about it" } } }
                     tbody { @for span in facts.spans.iter().take(FAULTS_MAX) { tr.bad[!span.took_hold()] {
                         td { (clean(&span.fault.name, 40)) " " span.note { (span.fault.number) } }
