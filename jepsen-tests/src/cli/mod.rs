@@ -2,6 +2,7 @@
 
 mod check;
 mod list;
+mod mix;
 mod product;
 mod progress;
 mod report;
@@ -13,6 +14,8 @@ use clap::{Parser, Subcommand};
 
 /// Wrong arguments, as BSD's `sysexits` has it.
 pub(crate) const USAGE: u8 = 64;
+/// This machine lacks something that a run needs.
+pub(crate) const UNAVAILABLE: u8 = 69;
 /// Something of the machine failed: a file that cannot be written.
 pub(crate) const IO: u8 = 74;
 
@@ -26,7 +29,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 valid · 1 a promise was broken, or the run failed · 2 it could not be decided, or the run
-did too little · 64 wrong arguments · 74 a file cannot be read or written";
+did too little · 64 wrong arguments · 69 this machine lacks something · 74 a file cannot be read or
+written";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -35,13 +39,17 @@ Examples:
   cargo run -p jepsen-tests -- run --workload heartbeat --nemesis pause --backend proxy --time-limit 30
 
 Exit codes: 0 valid · 1 a promise was broken, or the run failed · 2 it could not be decided, or the run
-did too little · 64 wrong arguments · 74 a file cannot be read or written";
+did too little · 64 wrong arguments · 69 this machine lacks something · 74 a file cannot be read or
+written";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make one run: a cluster, clients, faults; then judge what was seen.
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::RunArgs),
+    /// Make many runs, and go on after those that fail.
+    #[command(after_help = EXIT_CODES)]
+    Mix(mix::MixArgs),
     /// Judge a history again.
     #[command(after_help = EXIT_CODES)]
     Check(check::CheckArgs),
@@ -62,6 +70,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let code = match cli.command {
         Command::Run(args) => run::main(&args),
+        Command::Mix(args) => mix::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Report(args) => report::main(&args),
         Command::List => list::main(),

@@ -8,7 +8,7 @@ use jepsen_tests::run::{Backend, Plan, Store, execute, wall_clock_ms};
 use kenger_types::Timestamp;
 
 use super::progress::Show;
-use super::{IO, product, report, wrong};
+use super::{IO, UNAVAILABLE, product, report, wrong};
 
 /// Where runs are put if nobody says.
 pub(super) const RUNS: &str = "target/jepsen";
@@ -77,7 +77,7 @@ pub(super) fn main(args: &RunArgs) -> u8 {
             if verdicts.run.is_some() && report::write(&plan.folder) != 0 {
                 return IO;
             }
-            verdicts.conclusion.exit_code()
+            if verdicts.is_impossible { UNAVAILABLE } else { verdicts.conclusion.exit_code() }
         }
         Err(error) => {
             show.finish();

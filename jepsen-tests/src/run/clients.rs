@@ -23,6 +23,8 @@ pub struct Clients {
     pub recorder: Recorder,
     /// Cancelled when the run has seen enough.
     pub stop: CancellationToken,
+    /// What members want to be shown.
+    pub token: String,
     /// The timers of the members.
     pub timers: Timers,
     /// The directory of the run.
@@ -45,13 +47,14 @@ impl Clients {
     /// The clients of a cluster that runs.
     pub fn new(
         apis: Vec<Api>,
+        token: String,
         recorder: Recorder,
         timers: Timers,
         folder: PathBuf,
         rng: fastrand::Rng,
     ) -> Self {
         let stop = CancellationToken::new();
-        Self { apis, recorder, stop, timers, folder, rng, shared: Arc::default() }
+        Self { apis, token, recorder, stop, timers, folder, rng, shared: Arc::default() }
     }
 
     /// A client that notes what it asks and is answered.

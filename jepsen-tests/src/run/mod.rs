@@ -3,6 +3,7 @@
 mod arena;
 mod client;
 mod clients;
+mod mix;
 mod monitor;
 mod plan;
 mod recorder;
@@ -24,8 +25,10 @@ use tokio::time::Instant;
 pub use arena::{Arena, Setup, process};
 pub use client::{ANSWER_LIMIT, Client, address};
 pub use clients::Clients;
+pub use mix::{Combination, draw, short};
 pub use plan::{Backend, MEMBERS, Plan, Store, TIME_LIMITS};
 pub use recorder::{RECORDS_MAX, Recorder, Tally};
+use stage::Stopped;
 pub use verdicts::{Conclusion, HISTORY_FILE, VERDICTS_FILE, Verdicts};
 
 use crate::check;
@@ -90,11 +93,15 @@ pub fn execute(plan: &Plan, tell: &mut dyn FnMut(&Progress)) -> io::Result<Verdi
         run: Mutex::default(),
         stage: Mutex::default(),
     });
-    let failures = wait_for_run(plan, &shared, tell);
+    let (failures, is_impossible) = match wait_for_run(plan, &shared, tell) {
+        Ok(problems) => (problems, false),
+        Err(Stopped::Failed(reason)) => (vec![reason], false),
+        Err(Stopped::Lacks(reason)) => (vec![reason], true),
+    };
     let run = lock(&shared.run).take();
     let Some(run) = run else {
         // It has not even begun.
-        let verdicts = Verdicts::without_history(failures);
+        let verdicts = Verdicts::without_history(failures, is_impossible);
         verdicts.write(&plan.folder)?;
         return Ok(verdicts);
     };
@@ -113,7 +120,11 @@ pub fn wall_clock_ms() -> u64 {
 }
 
 /// Answers what went wrong beside what the history tells.
-fn wait_for_run(plan: &Plan, shared: &Arc<Shared>, tell: &mut dyn FnMut(&Progress)) -> Vec<String> {
+fn wait_for_run(
+    plan: &Plan,
+    shared: &Arc<Shared>,
+    tell: &mut dyn FnMut(&Progress),
+) -> Result<Vec<String>, Stopped> {
     let began = Instant::now();
     let (done, ended) = mpsc::channel();
     let thread = {
@@ -129,11 +140,10 @@ fn wait_for_run(plan: &Plan, shared: &Arc<Shared>, tell: &mut dyn FnMut(&Progres
     let thread = thread.expect("a thread for the run");
     loop {
         match ended.recv_timeout(TELL_EVERY) {
-            Ok(Ok(problems)) => return problems,
-            Ok(Err(reason)) => return vec![reason],
+            Ok(outcome) => return outcome,
             Err(RecvTimeoutError::Disconnected) => {
                 let panic = thread.join().expect_err("it has said nothing, so it has panicked");
-                return vec![format!("while {}: {}", lock(&shared.stage), said(&*panic))];
+                return Err(Stopped::Failed(format!("while {}: {}", lock(&shared.stage), said(&*panic))));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -142,7 +152,10 @@ fn wait_for_run(plan: &Plan, shared: &Arc<Shared>, tell: &mut dyn FnMut(&Progres
         if elapsed > plan.hard_limit() {
             // The thread is left alone: its processes end with this one.
             let stage = lock(&shared.stage);
-            return vec![format!("not over after {:?}, the hard limit of a run: {stage}", plan.hard_limit())];
+            let limit = plan.hard_limit();
+            return Err(Stopped::Failed(format!(
+                "not over after {limit:?}, the hard limit of a run: {stage}"
+            )));
         }
     }
 }

@@ -150,10 +150,15 @@ impl Plan {
 
     /// The command that repeats it.
     pub fn command(&self) -> String {
-        let mut command = "cargo run -p jepsen-tests -- run".to_owned();
+        format!("cargo run -p jepsen-tests -- {}", self.arguments().join(" "))
+    }
+
+    /// The arguments of that command.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["run".to_owned()];
         let mut add = |flag: &str, value: String| {
             if !value.is_empty() {
-                command += &format!(" --{flag} {value}");
+                arguments.extend([format!("--{flag}"), value]);
             }
         };
         add("workload", self.workloads.join(","));
@@ -163,7 +168,7 @@ impl Plan {
         add("seed", self.seed.to_string());
         add("backend", self.backend.to_string());
         add("store", self.store.name().to_owned());
-        command
+        arguments
     }
 
     /// After this time it has failed.
@@ -230,9 +235,10 @@ pub(super) fn timers(settings: &Settings) -> Timers {
 }
 
 /// What of all floors has to be reached, see [`workload::Workload::floor`].
-pub(super) fn floor_of(floors: &[Floor]) -> Floor {
-    let most = |figure: fn(&Floor) -> u64| floors.iter().map(figure).max().unwrap_or(0);
-    let per_key = floors.iter().map(|floor| floor.acknowledged_per_key).filter(|floor| *floor > 0);
+pub(super) fn floor_of(of_workloads: &[Floor], of_nemeses: &[Floor]) -> Floor {
+    let most =
+        |figure: fn(&Floor) -> u64| of_workloads.iter().chain(of_nemeses).map(figure).max().unwrap_or(0);
+    let per_key = of_workloads.iter().map(|floor| floor.acknowledged_per_key);
     Floor {
         acknowledged: most(|floor| floor.acknowledged),
         acknowledged_per_key: per_key.min().unwrap_or(0),
@@ -291,7 +297,7 @@ mod tests {
         let a = Floor { acknowledged: 10, acknowledged_per_key: 5, ..Floor::default() };
         let b = Floor { acknowledged: 3, acknowledged_per_key: 1, leader_changes: 2, ..Floor::default() };
         let c = Floor { proxied: 9, ..Floor::default() };
-        let all = floor_of(&[a, b, c]);
+        let all = floor_of(&[a, b], &[c]);
         let expected = Floor {
             acknowledged: 10,
             acknowledged_per_key: 1,
@@ -300,5 +306,6 @@ mod tests {
             ..Floor::default()
         };
         assert_eq!(all, expected);
+        assert_eq!(floor_of(&[a, Floor::default()], &[]).acknowledged_per_key, 0, "one says nothing of keys");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::task::{JoinHandle, LocalSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -33,19 +33,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// In a run of so many seconds one fault is to take hold at least.
 const SECONDS_PER_FAULT: u64 = 20;
 
+/// Why a run did not get to its end.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// This machine lacks something that it needs; it has not begun.
+    Lacks(String),
+    /// Something of the harness failed.
+    Failed(String),
+}
+
 /// Makes the run that `plan` says; what happens is noted in `shared` all the time, so that nothing is
 /// lost with it. Answers what went wrong beside what the history tells.
-pub(super) async fn run(plan: &Plan, shared: &Shared) -> Result<Vec<String>, String> {
+pub(super) async fn run(plan: &Plan, shared: &Shared) -> Result<Vec<String>, Stopped> {
     let mut rng = fastrand::Rng::with_seed(plan.seed);
     let mut setup = Setup {
         settings: plan.settings(),
         folder: plan.folder.clone(),
-        network: plan.backend.network(plan)?,
+        network: plan.backend.network(plan).map_err(Stopped::Lacks)?,
     };
     let mut nemeses = plan.nemeses();
     let mut workloads = plan.workloads();
     for (name, nemesis) in &mut nemeses {
-        nemesis.prepare(&mut setup).await.map_err(|reason| format!("{name}: {reason}"))?;
+        nemesis.prepare(&mut setup).await.map_err(|reason| Stopped::Lacks(format!("{name}: {reason}")))?;
     }
     workloads.iter_mut().for_each(|workload| workload.prepare(&mut setup));
     let timers = timers(&setup.settings);
@@ -67,7 +76,14 @@ pub(super) async fn run(plan: &Plan, shared: &Shared) -> Result<Vec<String>, Str
     for id in cluster.ids() {
         recorder.note_life(&process(id), Happened::Started);
     }
-    let clients = Clients::new(cluster.apis(), recorder.clone(), timers, folder.clone(), rng.fork());
+    let clients = Clients::new(
+        cluster.apis(),
+        cluster.settings().token.clone(),
+        recorder.clone(),
+        timers,
+        folder.clone(),
+        rng.fork(),
+    );
     let arena_rng = rng.fork();
     let mut arena = Arena {
         cluster,
@@ -81,17 +97,20 @@ pub(super) async fn run(plan: &Plan, shared: &Shared) -> Result<Vec<String>, Str
         unexpected: 0,
     };
     let mut schedule = Schedule::new(nemeses, timers, &mut rng);
-    LocalSet::new().run_until(play(plan, shared, &mut arena, &mut schedule, workloads, clients)).await
+    LocalSet::new()
+        .run_until(play(plan, shared, &mut arena, &mut schedule, workloads, clients))
+        .await
+        .map_err(Stopped::Failed)
 }
 
 fn floor(plan: &Plan, workloads: &[Box<dyn Workload>], nemeses: &[(String, Box<dyn Nemesis>)]) -> Floor {
     let seconds = plan.time_limit.as_secs();
-    let mut floors: Vec<_> = workloads.iter().map(|workload| workload.floor(seconds)).collect();
-    floors.extend(nemeses.iter().map(|(_, nemesis)| nemesis.floor(seconds)));
+    let of_workloads: Vec<_> = workloads.iter().map(|workload| workload.floor(seconds)).collect();
+    let mut of_nemeses: Vec<_> = nemeses.iter().map(|(_, nemesis)| nemesis.floor(seconds)).collect();
     if !nemeses.is_empty() {
-        floors.push(Floor { faults: (seconds / SECONDS_PER_FAULT).max(1), ..Floor::default() });
+        of_nemeses.push(Floor { faults: (seconds / SECONDS_PER_FAULT).max(1), ..Floor::default() });
     }
-    floor_of(&floors)
+    floor_of(&of_workloads, &of_nemeses)
 }
 
 /// Everything that happens while the members run.
@@ -112,24 +131,31 @@ async fn play(
         })
         .collect();
     clients.watch(&[]);
-    let mut tasks: Vec<JoinHandle<Result<(), String>>> = workloads
-        .into_iter()
-        .map(|workload| tokio::task::spawn_local(workload.run(clients.clone())))
-        .collect();
+    let mut tasks = JoinSet::new();
+    for workload in workloads {
+        tasks.spawn_local(workload.run(clients.clone()));
+    }
 
     let mut problems = Vec::new();
     shared.stage("at work");
-    schedule.run(arena, Instant::now() + plan.time_limit).await;
-    shared.stage("recovers");
-    problems.extend(recover(arena).await);
+    let faults_and_recovery = async {
+        schedule.run(arena, Instant::now() + plan.time_limit).await;
+        shared.stage("recovers");
+        recover(arena).await
+    };
+    tokio::select! {
+        problem = faults_and_recovery => problems.extend(problem),
+        reason = first_failure(&mut tasks) => return Err(reason),
+    }
     shared.stage("the clients stop");
     clients.stop.cancel();
-    for task in &mut tasks {
-        let ended = timeout(DRAIN_LIMIT, task).await;
-        ended
-            .map_err(|_| format!("a workload does not stop within {DRAIN_LIMIT:?}"))?
-            .map_err(|error| format!("a workload ended: {error}"))??;
-    }
+    let drained = timeout(DRAIN_LIMIT, async {
+        while let Some(ended) = tasks.join_next().await {
+            outcome_of_workload(ended)?;
+        }
+        Ok(())
+    });
+    drained.await.unwrap_or_else(|_| Err(format!("a workload does not stop within {DRAIN_LIMIT:?}")))?;
     shared.stage("the last state is read");
     let (states, problem) = last_states(arena, &clients.apis).await;
     problems.extend(problem);
@@ -149,6 +175,20 @@ async fn play(
         problems.extend(std::mem::take(&mut schedule.refusals));
     }
     Ok(problems)
+}
+
+/// Waits until a workload fails, for ever if none does.
+async fn first_failure(tasks: &mut JoinSet<Result<(), String>>) -> String {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(reason) = outcome_of_workload(ended) {
+            return reason;
+        }
+    }
+    std::future::pending().await
+}
+
+fn outcome_of_workload(ended: Result<Result<(), String>, JoinError>) -> Result<(), String> {
+    ended.map_err(|error| format!("a workload ended: {error}"))?
 }
 
 /// Waits until every member is ready after the last fault, and then for the aftermath.

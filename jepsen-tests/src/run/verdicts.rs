@@ -74,6 +74,8 @@ pub struct Verdicts {
     pub run: Option<Run>,
     /// As a whole.
     pub conclusion: Conclusion,
+    /// This machine lacks something that the run needs, so that it has not begun.
+    pub is_impossible: bool,
     /// What went wrong that no checker can know: members that did not come up, a harness that failed.
     pub failures: Vec<String>,
     /// What each checker says.
@@ -84,12 +86,12 @@ impl Verdicts {
     /// Draws the conclusion.
     pub fn new(run: Run, failures: Vec<String>, findings: Vec<Finding>) -> Self {
         let conclusion = Conclusion::of(&findings, &failures);
-        Self { run: Some(run), conclusion, failures, findings }
+        Self { run: Some(run), conclusion, is_impossible: false, failures, findings }
     }
 
     /// Of a run that has not begun.
-    pub(super) fn without_history(failures: Vec<String>) -> Self {
-        Self { run: None, conclusion: Conclusion::Invalid, failures, findings: Vec::new() }
+    pub(super) fn without_history(failures: Vec<String>, is_impossible: bool) -> Self {
+        Self { run: None, conclusion: Conclusion::Invalid, is_impossible, failures, findings: Vec::new() }
     }
 
     /// Puts it into the directory of a run.
@@ -109,6 +111,18 @@ impl Verdicts {
     pub fn read(folder: &Path) -> io::Result<Self> {
         let file = File::open(folder.join(VERDICTS_FILE))?;
         Ok(serde_json::from_reader(BufReader::new(file))?)
+    }
+
+    /// A figure of a checker; 0 if it has none of this name.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts, which are kept as they are"
+    )]
+    pub fn figure(&self, checker: &str, name: &str) -> u64 {
+        let findings = self.findings.iter().filter(|finding| finding.checker == checker);
+        let figure = findings.flat_map(|finding| &finding.figures).find(|figure| figure.0 == name);
+        figure.map_or(0, |figure| figure.1 as u64)
     }
 
     /// The rules that were broken, `checker/rule`, each once.

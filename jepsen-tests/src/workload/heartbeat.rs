@@ -44,7 +44,7 @@ impl Workload for Heartbeat {
             let mut tasks = JoinSet::new();
             for port in 1..=STEADY {
                 let client = clients.client().with_limit(ANSWER_LIMIT);
-                tasks.spawn(live(client, key("steady", port), clients.clone(), None));
+                tasks.spawn(live_on(client, key("steady", port), clients.clone()));
             }
             for port in 1..=MORTAL {
                 let client = clients.client().with_limit(ANSWER_LIMIT);
@@ -60,15 +60,15 @@ fn key(host: &str, port: u16) -> Key {
 }
 
 /// Registers, and says that it is alive until it dies or the run is over.
-async fn live(mut client: Client, key: Key, clients: Clients, dies_at: Option<Instant>) -> Client {
+async fn live(client: &mut Client, key: &Key, clients: &Clients, dies_at: Option<Instant>) {
     let every = Duration::from_micros(clients.timers.node_ttl) / BEATS_PER_TTL;
     let is_over = || clients.stop.is_cancelled() || dies_at.is_some_and(|at| Instant::now() >= at);
     let mut is_registered = false;
     while !is_over() {
         let outcome = if is_registered {
-            client.heartbeat(&key).await
+            client.heartbeat(key).await
         } else {
-            client.register(&key, WEIGHT, clients.next_value(), None, None).await
+            client.register(key, WEIGHT, clients.next_value(), None, None).await
         };
         match outcome {
             Outcome::Done(_) => {
@@ -80,18 +80,22 @@ async fn live(mut client: Client, key: Key, clients: Clients, dies_at: Option<In
             }
             // It is not known there: it registers again at once, as an SDK does.
             Outcome::Rejected(Answer::Absent) => is_registered = false,
-            _ => pause(&mut client, RETRY_MS, &clients).await,
+            _ => pause(client.rng(), RETRY_MS, clients).await,
         }
     }
-    client
 }
 
-async fn live_again_and_again(mut client: Client, key: Key, clients: Clients) -> Client {
+async fn live_on(mut client: Client, key: Key, clients: Clients) -> Result<(), String> {
+    live(&mut client, &key, &clients, None).await;
+    Ok(())
+}
+
+async fn live_again_and_again(mut client: Client, key: Key, clients: Clients) -> Result<(), String> {
     let ttl = Duration::from_micros(clients.timers.node_ttl);
     let silent_until_deleted = Duration::from_micros(clients.timers.node_delete_after) + ttl;
     while !clients.stop.is_cancelled() {
         let life = ttl.mul_f64(0.2 + 1.8 * client.rng().f64());
-        client = live(client, key.clone(), clients.clone(), Some(Instant::now() + life)).await;
+        live(&mut client, &key, &clients, Some(Instant::now() + life)).await;
         // Sometimes it comes back while it is offline, mostly after it is gone.
         let share = if client.rng().u32(..3) == 0 { 0.6 } else { 1.2 };
         tokio::select! {
@@ -99,5 +103,5 @@ async fn live_again_and_again(mut client: Client, key: Key, clients: Clients) ->
             () = clients.stop.cancelled() => {}
         }
     }
-    client
+    Ok(())
 }

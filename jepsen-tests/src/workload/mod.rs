@@ -2,6 +2,7 @@
 //! [`all`].
 
 mod feed;
+mod gateway;
 mod heartbeat;
 mod register;
 
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::history::Floor;
-use crate::run::{Client, Clients, Setup};
+use crate::run::{Clients, Setup};
 
 /// A kind of use.
 pub trait Workload {
@@ -62,12 +63,17 @@ pub fn all() -> Vec<Entry> {
             about: "nodes that keep beating at any member, and nodes that stop and are to be deleted",
             make: || Box::new(heartbeat::Heartbeat),
         },
+        Entry {
+            name: "gateway",
+            about: "requests through a real gateway while services change their weight, come and go",
+            make: || Box::new(gateway::Gateway),
+        },
     ]
 }
 
 /// Waits for a time in this range of milliseconds, or until the run is over.
-async fn pause(client: &mut Client, ms: Range<u64>, clients: &Clients) {
-    let time = Duration::from_millis(client.rng().u64(ms));
+async fn pause(rng: &mut fastrand::Rng, ms: Range<u64>, clients: &Clients) {
+    let time = Duration::from_millis(rng.u64(ms));
     tokio::select! {
         () = sleep(time) => {}
         () = clients.stop.cancelled() => {}
@@ -75,9 +81,9 @@ async fn pause(client: &mut Client, ms: Range<u64>, clients: &Clients) {
 }
 
 /// Waits for all clients of a workload.
-async fn join_all<T: 'static>(mut tasks: JoinSet<T>) -> Result<(), String> {
+async fn join_all(mut tasks: JoinSet<Result<(), String>>) -> Result<(), String> {
     while let Some(ended) = tasks.join_next().await {
-        ended.map(drop).map_err(|error| format!("a client ended: {error}"))?;
+        ended.map_err(|error| format!("a client ended: {error}"))??;
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ impl Workload for Register {
     }
 }
 
-async fn work(mut client: Client, clients: Clients) {
+async fn work(mut client: Client, clients: Clients) -> Result<(), String> {
     let ttl = TtlSeconds::try_from(TTL_SECONDS).expect("an allowed time to live");
     // What it last saw of each node, perhaps outdated by now, which is the point.
     let mut seen: [Option<u64>; KEYS] = [None; KEYS];
@@ -64,10 +64,11 @@ async fn work(mut client: Client, clients: Clients) {
             Outcome::Rejected(Answer::Mismatch { current: Some(current) }) => seen[number] = Some(*current),
             Outcome::Done(_) | Outcome::Rejected(_) => seen[number] = None,
             Outcome::NotDone { .. } | Outcome::Unknown { .. } | Outcome::Foreign { .. } => {
-                pause(&mut client, RETRY_MS, &clients).await;
+                pause(client.rng(), RETRY_MS, &clients).await;
                 continue;
             }
         }
-        pause(&mut client, PACE_MS, &clients).await;
+        pause(client.rng(), PACE_MS, &clients).await;
     }
+    Ok(())
 }

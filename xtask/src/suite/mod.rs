@@ -32,6 +32,8 @@ const TEST_IMAGE: &str = "KENGER_TEST_IMAGE";
 const CHECK_LIMIT: Duration = Duration::from_secs(20 * 60);
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 const TEST_LIMIT: Duration = Duration::from_secs(50 * 60);
+/// Twice what it takes on two cores.
+const MIX_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// What of the suite to run.
 #[derive(Debug, clap::Args)]
@@ -138,6 +140,7 @@ impl Suite {
             self.step("doc tests", |suite| {
                 suite.cargo(&["test", "--doc", "--workspace", "--locked"], TEST_LIMIT)
             });
+            self.step("clusters under faults", Self::short_mix);
         } else {
             let why = "the build failed";
             self.summary.add("tests", Outcome::Failed(why.to_owned()), Tally::default(), Duration::ZERO);
@@ -222,6 +225,11 @@ impl Suite {
         let arguments =
             ["test", "--workspace", "--locked", "--all-targets", "--no-fail-fast", "--", "--test-threads=1"];
         self.cargo(&arguments, TEST_LIMIT)
+    }
+
+    /// Runs of whole clusters under faults. After the tests, so that they have the machine for themselves.
+    fn short_mix(&mut self) -> Done {
+        self.run(Command::new(self.target.join("debug/jepsen-tests")).args(["mix", "--short"]), MIX_LIMIT)
     }
 
     /// What git sees as changed or new; `None` outside of a clone.
