@@ -86,6 +86,8 @@ pub(super) fn figure(value: f64) -> String {
     if !value.is_finite() {
         return "not a number".to_owned();
     }
+    // From a thousand on, nobody looks for what is behind the point.
+    let value = if value.abs() >= 1e3 { value.round() } else { value };
     if value.fract() == 0.0 && value.abs() < WHOLE_MAX {
         #[expect(
             clippy::cast_possible_truncation,
@@ -130,7 +132,10 @@ mod tests {
     fn numbers_are_written_for_people() {
         assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1_000, 1_234_567].map(count)[..]);
         assert_eq!(["12 µs", "1.50 ms", "100 ms", "12.3 s"], [12, 1_500, 99_960, 12_345_678].map(length)[..]);
-        assert_eq!(["1,200", "0.25", "−3", "0.0021"], [1200.0, 0.25, -3.0, 0.0021].map(figure)[..]);
+        assert_eq!(
+            ["1,200", "4,347", "0.25", "−3", "0.0021"],
+            [1200.0, 4347.1, 0.25, -3.0, 0.0021].map(figure)[..]
+        );
         assert_eq!(figure(f64::NAN), "not a number");
         assert_eq!(moment(12_345_678), "12.345 s");
         assert_eq!(list(&[1, 3, 5]), "1, 3 and 5");
