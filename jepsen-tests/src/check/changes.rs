@@ -31,6 +31,11 @@ pub(in crate::check) enum Cause {
     Lease,
     /// Nobody whose requests are in the history.
     Other,
+    /// Nobody was told of the revisions after this one; then this is what there was.
+    Gap {
+        /// The last revision before.
+        after: u64,
+    },
 }
 
 /// A node as it was told.

@@ -125,7 +125,11 @@ impl End<'_> {
                     Outcome::Rejected(_) | Outcome::NotDone { .. } => false,
                 }
         };
-        let may_expire = self.state.at >= write.called + self.evidence.history.run.timers.node_delete_after;
+        // A registration gives it a full time to live; other writes do not keep it alive.
+        let is_registration = |write: &Operation| matches!(write.action, Action::Register { .. });
+        let registered = self.acknowledged().filter(|(_, write, _)| is_registration(write));
+        let renewed = registered.map(|(_, write, _)| write.called).max().unwrap_or(0);
+        let may_expire = self.state.at >= renewed + self.evidence.history.run.timers.node_delete_after;
         may_expire || self.writes.iter().any(|write| is_removal(&write))
     }
 

@@ -46,13 +46,16 @@ impl Checker for Feed {
             report.applies();
         }
         let mut cluster = None;
+        let mut cursors: HashMap<u32, u64> = HashMap::new();
         for stream in &evidence.streams {
             let mut reader =
                 Reader { stream, told: &evidence.told, cursor: stream.after, report: &mut report };
+            reader.same_place(cursors.get(&stream.watcher).copied());
             for (number, item) in stream.items.iter().enumerate() {
                 reader.same_cluster(item, &mut cluster);
                 reader.read(number, item);
             }
+            cursors.extend(reader.cursor.map(|cursor| (stream.watcher, cursor)));
         }
         uncommitted(evidence, &mut report);
         converge(evidence, &mut report);
@@ -76,6 +79,17 @@ impl Reader<'_> {
         let Stream { watcher, member, .. } = self.stream;
         let what = format!("watcher {watcher} at member {member}: {what}");
         self.report.broken(Problem::new(rule, what).at(item.at).shown_by([self.stream.opened, item.place]));
+    }
+
+    /// A watcher that resumes after what it has not been told will never be.
+    fn same_place(&mut self, told: Option<u64>) {
+        let Some(first) = self.stream.items.first() else { return };
+        if let (Some(after), Some(told)) = (self.stream.after, told)
+            && after > told
+            && !matches!(first.event, Event::Snapshot(_))
+        {
+            self.broken("gap", first, &format!("it resumed after {after}, and had been told up to {told}"));
+        }
     }
 
     fn same_cluster(&mut self, item: &Item, cluster: &mut Option<ClusterId>) {

@@ -3,4 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails is a test that fails")]
 
 mod corpus;
+mod corrupted;
+mod legal;
 mod notation;
+mod registry;
+mod second_opinion;
+mod world;

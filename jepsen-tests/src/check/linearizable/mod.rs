@@ -7,6 +7,7 @@
 
 mod model;
 mod search;
+mod state;
 mod timeline;
 
 use std::collections::{BTreeMap, HashMap};
@@ -151,7 +152,7 @@ fn may_be_told(timeline: &Timeline, action: &Action, called: Micros) -> bool {
             (Action::SetWeight { weight, .. }, Cause::SetWeight, Some(node)) => {
                 node.weight == weight.unwrap_or(node.registered_weight)
             }
-            (Action::Deregister { .. }, Cause::Deregister, None) => true,
+            (Action::Deregister { .. }, Cause::Deregister, None) | (_, Cause::Gap { .. }, _) => true,
             _ => false,
         }
     })
@@ -170,7 +171,7 @@ fn problem(key: &Key, model: &Model, ops: &[Op], found: &Found) -> Option<Proble
                 told.revision,
                 told.node,
                 told.cause,
-                model.describe(before)
+                before.describe()
             );
             Some(Problem::new("unexplained", what).of(key).at(told.seen).shown_by([told.place]))
         }
@@ -186,7 +187,7 @@ fn problem(key: &Key, model: &Model, ops: &[Op], found: &Found) -> Option<Proble
                 _ if op.is_refusal => "refusal",
                 _ => "write",
             };
-            let states: Vec<String> = before.iter().take(3).map(|state| model.describe(state)).collect();
+            let states: Vec<String> = before.iter().take(3).map(|state| state.describe()).collect();
             let what = format!(
                 "{:?} was answered {:?}, which no order explains; before it could be: {}",
                 op.action,

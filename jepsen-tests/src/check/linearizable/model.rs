@@ -1,44 +1,11 @@
 //! One node as a sequential machine: what each operation does to it, and which answers it can give.
-//!
-//! Some of what the registry knows is not in an answer (an operator's weight that equals the declared
-//! one; the revision that an unanswered write made), so a state is what must be known to go on: it may
-//! leave a revision or a number open, and answers fill it in.
 
 use kenger_types::NodeStatus;
 
+use super::state::{ModRevision, NodeState, State, changed_by_itself, compared, possible_overrides, refused};
 use super::timeline::Timeline;
 use crate::check::changes::{Cause, Told, View};
 use crate::history::{Action, Answer, Micros, Observed};
-
-/// A node with everything around it that decides what may come next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct State {
-    /// How many changes of the timeline have happened.
-    told: usize,
-    node: Option<NodeState>,
-    /// The revision is at least this; the next change makes a greater one.
-    floor: u64,
-    /// No new registration has a number up to this.
-    last_id: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct NodeState {
-    /// `None`: nobody has seen it.
-    id: Option<u64>,
-    value: Option<u64>,
-    registered_weight: u32,
-    weight_override: Option<u32>,
-    is_online: bool,
-    mod_revision: ModRevision,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum ModRevision {
-    Known(u64),
-    /// Nobody has seen it; greater than this.
-    After(u64),
-}
 
 /// What was asked for and answered.
 #[derive(Debug, Clone)]
@@ -62,35 +29,6 @@ pub(super) struct Model {
     pub(super) may_expire: bool,
     /// And for it to be deleted.
     pub(super) may_be_deleted: bool,
-}
-
-impl NodeState {
-    fn weight(&self) -> u32 {
-        self.weight_override.unwrap_or(self.registered_weight)
-    }
-
-    fn of(view: &View, weight_override: Option<u32>) -> Self {
-        Self {
-            id: Some(view.id),
-            value: view.value,
-            registered_weight: view.registered_weight,
-            weight_override,
-            is_online: view.is_online,
-            mod_revision: ModRevision::Known(view.mod_revision),
-        }
-    }
-}
-
-impl State {
-    /// The revision that is known to have been reached.
-    pub(super) fn revision(&self) -> u64 {
-        self.floor
-    }
-
-    /// Whether another state differs at most in what is known about revisions outside the node.
-    pub(super) fn has_same_node(&self, other: &Self) -> bool {
-        (self.told, self.node) == (other.told, other.node)
-    }
 }
 
 impl Model {
@@ -134,56 +72,120 @@ impl Model {
         state.floor.max(told.map_or(0, |told| told.revision))
     }
 
+    /// Whether the operation cannot be the next to take effect, because of what was told.
+    pub(super) fn has_to_wait(&self, state: &State, op: &Op) -> bool {
+        let Some(timeline) = &self.timeline else { return false };
+        let asked_for = |told: &&Told| !matches!(told.cause, Cause::Lease | Cause::Other);
+        let is_gap = |told: &Told| matches!(told.cause, Cause::Gap { .. });
+        match timeline.told.get(state.told..).into_iter().flatten().find(asked_for) {
+            None => op.answer.is_none() && timeline.is_closed,
+            Some(next) if is_gap(next) => false,
+            Some(next) => match (&op.answer, &op.action) {
+                (Some(Answer::Node(shown)), action) if !matches!(action, Action::Deregister { .. }) => {
+                    shown.mod_revision > next.revision
+                }
+                (Some(_), _) => false,
+                (None, Action::Register { .. }) => next.cause != Cause::Register,
+                (None, Action::SetWeight { .. }) => next.cause != Cause::SetWeight,
+                (None, Action::Deregister { .. }) => next.cause != Cause::Deregister,
+                (None, Action::Read | Action::Heartbeat) => true,
+            },
+        }
+    }
+
     /// All states that the operation can lead to, with the answer that was given.
     pub(super) fn step(&self, state: &State, op: &Op) -> Vec<State> {
         let mut found: Vec<State> = Vec::new();
-        for before in self.variants(state) {
-            // What is possible later by itself is possible later as well; a node that was deleted and is
-            // registered anew is another one.
+        let told = self.by_what_was_told(state);
+        // Within a gap it may have happened or may yet wait for what comes after.
+        let has_gap = told.iter().rev().skip(1).any(|before| self.is_open(before));
+        for before in &told {
+            // Else what is possible now can wait for the rest to happen by itself.
+            if self.is_in_time(before, op) && (found.is_empty() || has_gap) {
+                found.extend(self.apply(before, op).filter(|after| !found.contains(after)));
+            }
+        }
+        // What is possible now is possible without silence, which may come later as well. But a refusal
+        // that tells a revision nobody has seen does not tell the status at it.
+        let is_open_ended =
+            found.is_empty() || matches!(op.answer, Some(Answer::Mismatch { current: Some(_) }));
+        let open = told.iter().filter(|it| self.may_expire && self.is_open(it) && self.is_in_time(it, op));
+        for before in open.flat_map(|it| self.silences(it)) {
+            // A node that was deleted and is registered anew is another one.
             let is_another = before.node.is_none() && matches!(op.action, Action::Register { .. });
-            if self.is_in_time(&before, op) && (found.is_empty() || is_another) {
+            if is_open_ended || is_another {
                 found.extend(self.apply(&before, op).filter(|after| !found.contains(after)));
             }
         }
         found
     }
 
-    /// What a node may have come to by itself: the state as it is first.
-    pub(super) fn variants(&self, state: &State) -> Vec<State> {
-        let mut variants = vec![*state];
+    /// The state as it is, and after each change that was told next and that nobody asked for.
+    pub(super) fn by_what_was_told(&self, state: &State) -> Vec<State> {
+        let mut states = vec![*state];
         let mut last = *state;
-        while let Some(after) = self.next_told(&last).and_then(|told| by_itself(&last, told)) {
-            variants.push(after);
+        while let Some(after) = self.next_told(&last).and_then(|told| self.by_itself(&last, told)) {
+            states.push(after);
             last = after;
         }
-        if self.may_expire && self.is_open(&last) {
-            self.silences(&last, &mut variants);
-        }
-        variants
+        states
     }
 
     /// Whether the next change is one that nobody was told of.
     fn is_open(&self, state: &State) -> bool {
-        self.timeline.as_ref().is_none_or(|timeline| self.is_explained(state) && !timeline.is_closed)
+        self.timeline.as_ref().is_none_or(|timeline| match self.next_told(state) {
+            Some(told) => matches!(told.cause, Cause::Gap { .. }),
+            None => !timeline.is_closed,
+        })
     }
 
-    /// Marked offline, or back; back and marked again; deleted.
-    fn silences(&self, state: &State, variants: &mut Vec<State>) {
-        let Some(node) = state.node else { return };
+    /// What silence may have made of a node that nobody was told of: marked offline, or back; back and
+    /// marked again; deleted.
+    fn silences(&self, state: &State) -> Vec<State> {
+        let Some(node) = state.node else { return Vec::new() };
         let floor = self.floor_of_change(state);
-        for (changes, is_online) in [(0, !node.is_online), (1, node.is_online)] {
+        let turned = |changes: u64, is_online| {
             let mod_revision = ModRevision::After(floor + changes);
             let node = Some(NodeState { is_online, mod_revision, ..node });
-            variants.push(State { node, floor: floor + changes + 1, ..*state });
-        }
+            State { node, floor: floor + changes + 1, ..*state }
+        };
+        let mut states = vec![turned(0, !node.is_online), turned(1, node.is_online)];
         if self.may_be_deleted {
             let changes = if node.is_online { 2 } else { 1 };
-            variants.push(State { node: None, floor: floor + changes, ..*state });
+            states.push(State { node: None, floor: floor + changes, ..*state });
         }
+        states
     }
 
+    /// The next change that nobody was told of has a greater revision.
     fn floor_of_change(&self, state: &State) -> u64 {
-        state.floor.max(self.timeline.as_ref().map_or(0, |timeline| timeline.last_revision))
+        let told = match self.next_told(state).map(|told| told.cause) {
+            Some(Cause::Gap { after }) => after,
+            _ => self.timeline.as_ref().map_or(0, |timeline| timeline.last_revision),
+        };
+        state.floor.max(told)
+    }
+
+    /// The state after a change that was told and that nobody asked for, if it is such a one.
+    fn by_itself(&self, state: &State, told: &Told) -> Option<State> {
+        if !matches!(told.cause, Cause::Gap { .. }) {
+            return changed_by_itself(state, told);
+        }
+        let silences = if self.may_expire { self.silences(state) } else { Vec::new() };
+        std::iter::once(*state).chain(silences).find_map(|state| {
+            let node = match (state.node, &told.node) {
+                (None, None) => None,
+                (Some(node), Some(view)) => Some(node.shown(view, state.last_id)?),
+                _ => return None,
+            };
+            let last_id = state.last_id.max(told.node.map_or(0, |view| view.id));
+            (state.floor <= told.revision).then_some(State {
+                told: state.told + 1,
+                node,
+                floor: told.revision,
+                last_id,
+            })
+        })
     }
 
     /// The operation upon this very state.
@@ -272,14 +274,12 @@ impl Model {
 
     /// A change with a new revision: the one that was told next, or one that nobody was told of.
     fn change(&self, state: &State, cause: Cause, node: Option<NodeState>) -> Option<State> {
-        let Some(told) = self.next_told(state) else {
-            if !self.is_open(state) {
-                return None;
-            }
+        if self.is_open(state) {
             let floor = self.floor_of_change(state);
             let node = node.map(|node| NodeState { mod_revision: ModRevision::After(floor), ..node });
             return Some(State { node, floor: floor + 1, ..*state });
-        };
+        }
+        let told = self.next_told(state)?;
         if told.cause != cause || told.node.is_some() != node.is_some() || told.revision <= state.floor {
             return None;
         }
@@ -300,126 +300,26 @@ impl Model {
 
     /// What an answer showed; it may tell what was open before.
     fn observe(&self, state: State, observed: &Observed) -> Option<State> {
-        let mut node = state.node?;
-        let is_as_shown = node.value == observed.value
-            && node.registered_weight == observed.registered_weight
-            && node.weight() == observed.weight
-            && node.is_online == (observed.status == NodeStatus::Online)
-            && node.id.map_or(observed.id > state.last_id, |id| id == observed.id);
-        let is_of_then = match node.mod_revision {
-            ModRevision::Known(revision) => revision == observed.mod_revision,
-            ModRevision::After(revision) => revision < observed.mod_revision,
+        let view = View {
+            id: observed.id,
+            value: observed.value,
+            weight: observed.weight,
+            registered_weight: observed.registered_weight,
+            is_online: observed.status == NodeStatus::Online,
+            mod_revision: observed.mod_revision,
+            ttl: None,
         };
+        let node = state.node?.shown(&view, state.last_id)?;
         let newest = observed.revision.unwrap_or(0).max(observed.mod_revision);
-        let is_behind = self.next_told(&state).is_some_and(|told| told.revision <= newest);
-        if !is_as_shown || !is_of_then || is_behind {
+        // What a gap ends with may have been made within it.
+        let is_behind = |told: &Told| match told.cause {
+            Cause::Gap { .. } => told.revision < newest,
+            _ => told.revision <= newest,
+        };
+        if self.next_told(&state).is_some_and(is_behind) {
             return None;
         }
-        node.id = Some(observed.id);
-        node.mod_revision = ModRevision::Known(observed.mod_revision);
         let last_id = state.last_id.max(observed.id);
         Some(State { node: Some(node), floor: state.floor.max(newest), last_id, ..state })
-    }
-
-    /// A state for people.
-    pub(super) fn describe(&self, state: &State) -> String {
-        match &state.node {
-            None => "there is no such node".to_owned(),
-            Some(node) => {
-                let mod_revision = match node.mod_revision {
-                    ModRevision::Known(revision) => format!("{revision}"),
-                    ModRevision::After(revision) => format!("above {revision}"),
-                };
-                let status = if node.is_online { "online" } else { "offline" };
-                format!(
-                    "value {:?}, weight {} (declared {}), {status}, mod_revision {mod_revision}",
-                    node.value,
-                    node.weight(),
-                    node.registered_weight
-                )
-            }
-        }
-    }
-}
-
-/// The state after a change that nobody asked for, if it is such a one. Silence and a return change
-/// nothing but the status: above all not an operator's weight.
-fn by_itself(state: &State, told: &Told) -> Option<State> {
-    let node = match (told.cause, &told.node) {
-        (Cause::Register | Cause::SetWeight | Cause::Deregister, _) => return None,
-        (Cause::Lease, None) if state.node.is_none_or(|node| node.is_online) => return None,
-        (_, None) => None,
-        (Cause::Lease, Some(view)) => {
-            let before = state.node?;
-            let after = NodeState::of(view, before.weight_override);
-            let is_other_way = before.is_online != after.is_online && before.weight() == view.weight;
-            let status_aside = NodeState {
-                id: before.id.or(after.id),
-                is_online: after.is_online,
-                mod_revision: after.mod_revision,
-                ..before
-            };
-            (is_other_way && status_aside == after).then_some(Some(after))?
-        }
-        (Cause::Other, Some(view)) => {
-            // An operator may have set the weight by other ways than those in the history.
-            let kept = state.node.and_then(|node| node.weight_override);
-            let is_kept = view.weight == kept.unwrap_or(view.registered_weight);
-            Some(NodeState::of(view, if is_kept { kept } else { Some(view.weight) }))
-        }
-    };
-    let last_id = state.last_id.max(node.and_then(|node| node.id).unwrap_or(0));
-    Some(State { told: state.told + 1, node, floor: told.revision, last_id })
-}
-
-/// What may be kept of an operator's weight where nobody has seen it being set.
-fn possible_overrides(view: &View) -> Vec<Option<u32>> {
-    if view.weight == view.registered_weight {
-        vec![None, Some(view.weight)]
-    } else {
-        vec![Some(view.weight)]
-    }
-}
-
-/// Compare-and-set; 0 means that there must be no such node, which only a registration can ask for.
-fn compared(state: &State, if_revision: Option<u64>, is_registration: bool) -> Option<State> {
-    let Some(expected) = if_revision else { return Some(*state) };
-    let Some(node) = state.node else { return (expected == 0 && is_registration).then_some(*state) };
-    known(state, node, expected)
-}
-
-/// The state if its revision is this one.
-fn known(state: &State, node: NodeState, revision: u64) -> Option<State> {
-    match node.mod_revision {
-        ModRevision::Known(known) => (known == revision).then_some(*state),
-        ModRevision::After(after) => (after < revision).then(|| {
-            let node = Some(NodeState { mod_revision: ModRevision::Known(revision), ..node });
-            State { node, floor: state.floor.max(revision), ..*state }
-        }),
-    }
-}
-
-fn refused(state: &State, action: &Action, answer: &Answer) -> Option<State> {
-    let (expected, is_registration) = match action {
-        Action::Register { if_revision, .. } => (*if_revision, true),
-        Action::SetWeight { if_revision, .. } | Action::Deregister { if_revision } => (*if_revision, false),
-        Action::Read | Action::Heartbeat => (None, false),
-    };
-    match (answer, state.node) {
-        (Answer::Absent, None) => Some(*state),
-        (Answer::Mismatch { current }, None) => {
-            let is_mismatch = is_registration && expected.is_some_and(|expected| expected != 0);
-            (is_mismatch && current.is_none_or(|current| current == 0)).then_some(*state)
-        }
-        (Answer::Mismatch { current }, Some(node)) => {
-            let expected = expected?;
-            match (current, node.mod_revision) {
-                (Some(current), _) if *current == expected => None,
-                (Some(current), _) => known(state, node, *current),
-                (None, ModRevision::Known(revision)) => (revision != expected).then_some(*state),
-                (None, ModRevision::After(_)) => Some(*state),
-            }
-        }
-        _ => None,
     }
 }

@@ -9,7 +9,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Model, Op, State};
+use super::model::{Model, Op};
+use super::state::State;
 use crate::history::{Action, Answer, Micros};
 
 /// Most transitions that are tried for one node.
@@ -202,9 +203,12 @@ impl Search<'_> {
         Ok(next)
     }
 
-    /// Whether another open operation has to come before this one, or does as well.
+    /// Whether something else has to come before this operation, or does as well.
     fn is_pointless(&self, config: &Config, slot: usize, op: usize) -> bool {
         let mine = &self.ops[op];
+        if self.model.has_to_wait(&config.state, mine) {
+            return true;
+        }
         self.slots.iter().enumerate().any(|(other_slot, other)| {
             let Some(other) = other.filter(|_| other_slot != slot && !config.done.has(other_slot)) else {
                 return false;
@@ -265,7 +269,8 @@ impl Search<'_> {
         let mut seen = configs;
         let mut furthest: Option<State> = None;
         while let Some(config) = left.pop() {
-            let last = self.model.variants(&config.state).into_iter().find(|it| self.model.is_explained(it));
+            let last =
+                self.model.by_what_was_told(&config.state).into_iter().find(|it| self.model.is_explained(it));
             if last.is_some() {
                 return Ok(Outcome::Found);
             }

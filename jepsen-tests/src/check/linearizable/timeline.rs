@@ -2,11 +2,11 @@
 //! order in which they can have happened.
 
 use crate::check::Evidence;
-use crate::check::changes::{Told, View};
+use crate::check::changes::{Cause, Told, View};
 use crate::check::evidence::{Event, is_at};
 use crate::history::{Key, Micros};
 
-/// The changes of one node from a revision on, without a gap.
+/// The changes of one node from a revision on; where nobody was told, what there was after the gap.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timeline {
     pub(super) base_revision: u64,
@@ -33,22 +33,42 @@ pub(super) fn timeline(
     changes: &[Told],
     first_write: Micros,
 ) -> Option<Timeline> {
-    let (base_revision, last_revision) = *evidence.covered(&key.ns).first()?;
-    let base = if base_revision == 0 { None } else { base(evidence, key, base_revision, first_write)? };
-    let in_range = |told: &&Told| (base_revision + 1..=last_revision).contains(&told.revision);
+    let ranges = evidence.covered(&key.ns);
+    let (base_revision, mut last_revision) = *ranges.first()?;
+    let base = if base_revision == 0 { None } else { shown(evidence, key, base_revision, first_write)?.0 };
+    let within = |after: u64, up_to: u64| {
+        changes.iter().filter(move |told| (after + 1..=up_to).contains(&told.revision)).cloned()
+    };
+    let mut told: Vec<Told> = within(base_revision, last_revision).collect();
+    for (revision, up_to) in ranges.into_iter().skip(1) {
+        let Some((node, seen, place)) = shown(evidence, key, revision, Micros::MAX) else { break };
+        told.push(Told { revision, seen, place, cause: Cause::Gap { after: last_revision }, node });
+        told.extend(within(revision, up_to));
+        last_revision = up_to;
+    }
+    for at in (1..told.len()).rev() {
+        told[at - 1].seen = told[at - 1].seen.min(told[at].seen);
+    }
     let newest = evidence.states.iter().filter(|(_, state)| state.is_final).map(|(_, state)| state.revision);
     let is_closed = newest.max().is_some_and(|newest| newest <= last_revision);
-    let told = changes.iter().filter(in_range).cloned().collect();
     Some(Timeline { base_revision, base, told, last_revision, is_closed })
 }
 
-/// The node in the snapshot that a timeline begins with, if that was taken before anybody wrote.
-fn base(evidence: &Evidence<'_>, key: &Key, revision: u64, first_write: Micros) -> Option<Option<View>> {
+/// The node in the first snapshot of this revision, when that had come and its record, if it was not
+/// after `latest`.
+fn shown(
+    evidence: &Evidence<'_>,
+    key: &Key,
+    revision: u64,
+    latest: Micros,
+) -> Option<(Option<View>, Micros, usize)> {
     let streams = evidence.streams.iter().filter(|stream| stream.wants(&key.ns));
-    streams.flat_map(|stream| &stream.items).find_map(|item| match &item.event {
-        Event::Snapshot(snapshot) if snapshot.revision.0 == revision && item.at <= first_write => {
-            Some(snapshot.nodes.iter().find(|node| is_at(node, key)).map(View::of))
+    let snapshots = streams.flat_map(|stream| &stream.items).filter_map(|item| match &item.event {
+        Event::Snapshot(snapshot) if snapshot.revision.0 == revision && item.at <= latest => {
+            let node = snapshot.nodes.iter().find(|node| is_at(node, key)).map(View::of);
+            Some((node, item.at, item.place))
         }
         _ => None,
-    })
+    });
+    snapshots.min_by_key(|(_, at, _)| *at)
 }
