@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::client_io::{ClientIo, SharedGate};
 use super::exchange::handle;
 use super::gate::Framing;
+use super::head_timer::{HeadTimer, HeadWatch};
 use super::headers::Forwarded;
 use super::pool::RawConnection;
 use super::progress::Progress;
@@ -92,7 +93,8 @@ pub(crate) async fn serve(
     let limits = &worker.config.client;
     let gate = Rc::new(SharedGate::default());
     let io = ClientIo::new(stream, &gate, limits.io_timeout);
-    let builder = builder(&worker);
+    let head_watch = HeadWatch::new(limits.header_timeout);
+    let builder = builder(&worker, head_watch.timer());
     let client = Rc::new(ClientConnection {
         forwarded: Forwarded { trust: limits.forwarded, peer, port: listener.port.clone() },
         progress: Rc::new(Progress::new(worker.config.upstream.response_timeout)),
@@ -113,12 +115,18 @@ pub(crate) async fn serve(
     });
     let mut http = builder.serve_connection(io, service);
     let mut stopping = pin!(stop.cancelled());
-    let mut is_stopping = false;
+    let (mut is_first, mut is_stopping) = (true, false);
     let ended = poll_fn(|cx| {
-        if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+        // The first time, so that it wakes this task; after that a look at the flag will do, which takes
+        // no lock.
+        if std::mem::take(&mut is_first) {
+            let _ = stopping.as_mut().poll(cx);
+        }
+        if !is_stopping && client.worker.is_stopping.get() {
             is_stopping = true;
             Pin::new(&mut http).graceful_shutdown();
         }
+        head_watch.poll(cx);
         Pin::new(&mut http).poll(cx)
     });
     let ended = ended.await;
@@ -136,7 +144,7 @@ pub(crate) async fn serve(
     client.counters().connections_closed.increment();
 }
 
-fn builder(worker: &Worker) -> http1::Builder {
+fn builder(worker: &Worker, head_timer: HeadTimer) -> http1::Builder {
     let limits = &worker.config.client;
     let mut builder = http1::Builder::new();
     builder
@@ -144,7 +152,7 @@ fn builder(worker: &Worker) -> http1::Builder {
         .writev(false)
         .max_buf_size(READ_AHEAD_BYTES_MAX.max(limits.header_bytes_max))
         .max_header_size(limits.header_bytes_max)
-        .timer(hyper_util::rt::TokioTimer::new())
+        .timer(head_timer)
         .header_read_timeout(limits.header_timeout);
     builder
 }

@@ -13,6 +13,7 @@ mod client_io;
 mod exchange;
 mod failure;
 mod gate;
+mod head_timer;
 mod headers;
 mod listen;
 mod pool;

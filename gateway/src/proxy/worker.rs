@@ -1,7 +1,7 @@
 //! A worker: one thread with its own runtime, listening sockets, connections and counters. Workers
 //! share the tables and nothing else.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -46,6 +46,8 @@ pub(crate) struct Worker {
     pub(crate) budget: RefCell<RetryBudget>,
     pub(crate) random: RefCell<fastrand::Rng>,
     pub(crate) counters: Arc<WorkerCounters>,
+    /// Set before the token that connections hold is cancelled.
+    pub(crate) is_stopping: Cell<bool>,
 }
 
 /// What a worker is started with.
@@ -99,8 +101,7 @@ impl WorkerSetup {
 
 async fn run(setup: WorkerSetup) {
     let WorkerSetup { index, config, sockets, endpoints_left, counters, stop } = setup;
-    // Each connection looks at it whenever it wakes: its lock must not be every worker's.
-    let stop = stop.child_token();
+    let (stop_of_all, stop) = (stop, CancellationToken::new());
     let worker = Rc::new(Worker {
         index,
         pool: Rc::new(Pool::new(config.upstream.clone())),
@@ -108,7 +109,9 @@ async fn run(setup: WorkerSetup) {
         random: RefCell::new(fastrand::Rng::new()),
         counters,
         config,
+        is_stopping: Cell::new(false),
     });
+    let stopping = tokio::task::spawn_local(tell_stop(Rc::clone(&worker), stop_of_all, stop.clone()));
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(worker.config.client.connections_per_worker_max));
     let mut accepting = Vec::new();
@@ -137,6 +140,14 @@ async fn run(setup: WorkerSetup) {
         tracing::warn!(worker = index, open = connections.len(), "cutting connections that are still busy");
     }
     upkeep.abort();
+    stopping.abort();
+}
+
+/// Passes the word to stop on within this worker: the flag first, then the token, which wakes everybody.
+async fn tell_stop(worker: Rc<Worker>, of_all: CancellationToken, own: CancellationToken) {
+    of_all.cancelled().await;
+    worker.is_stopping.set(true);
+    own.cancel();
 }
 
 /// Accepts connections until `stop`, then those that were made before it.
