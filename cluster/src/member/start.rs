@@ -29,7 +29,7 @@ use crate::raft::{Raft, seeded};
 use crate::reader::{Reader, ReaderParts};
 use crate::service::{Parts, PeerService};
 use crate::status::Reporter;
-use crate::storage::{self, Opened, StoreOptions};
+use crate::storage::{self, Opened, Snapshots, StoreOptions};
 use crate::transport::{Peers, ProbeMember, Server};
 use crate::{compaction, raft};
 
@@ -43,11 +43,7 @@ pub(super) async fn start(
     listener: Box<dyn Listener>,
 ) -> Result<Inner, StartError> {
     let members = member_list(&config)?;
-    if config.peer_secret.is_empty() {
-        return Err(StartError::Identity(
-            "the peer secret is empty; give all members the same random one".into(),
-        ));
-    }
+    check_secret(&config)?;
     let raft_config = raft::config::config(&config.timing, &config.compaction)?;
     let book = Arc::new(Book::new(env.clone(), config.lease, Arc::new(State::default())));
     let hub = Arc::new(Hub::new(Arc::new(State::default()), config.feed_ring_revisions, env.workers()));
@@ -84,33 +80,12 @@ pub(super) async fn start(
         stopping: stop.child_token(),
         stop,
     };
-    let proposer = base.proposer();
-    let reader = base.reader();
-    let keeper = base.keeper(book, &proposer);
-    let reporter = base.reporter(state.clone());
+    let roles = base.roles(book, state.clone());
     let failure = Arc::new(Failure::none());
-    let service = PeerService(Arc::new(Parts {
-        env: base.env.clone(),
-        identity: Arc::clone(&base.identity),
-        members: base.members.clone(),
-        raft: base.raft.clone(),
-        contact,
-        proposer: Arc::clone(&proposer),
-        reader: Arc::clone(&reader),
-        keeper: Arc::clone(&keeper),
-        snapshots,
-        reporter: Arc::clone(&reporter),
-        failure: Arc::clone(&failure),
-        stopping: base.stopping.clone(),
-    }));
+    let service = base.service(&roles, contact, snapshots, &failure);
     base.spawn_tasks(service, listener, Arc::clone(&machine_stats));
-    tokio::spawn(watch_for_failure(
-        base.raft.clone(),
-        store_failure,
-        Arc::clone(&failure),
-        base.stop.clone(),
-    ));
-    tokio::spawn(base.bootstrap().report_to(Arc::clone(&failure)));
+    base.spawn_watchmen(store_failure, &failure);
+    let Roles { proposer, reader, keeper, reporter } = roles;
     let Base { config, env, identity, raft, observer, changes, peers, stopping, stop, .. } = base;
     Ok(Inner {
         config,
@@ -150,7 +125,22 @@ struct Base {
     stop: CancellationToken,
 }
 
+/// What a member does for those who ask it.
+struct Roles {
+    proposer: Arc<Proposer>,
+    reader: Arc<Reader>,
+    keeper: Arc<Keeper>,
+    reporter: Arc<Reporter>,
+}
+
 impl Base {
+    fn roles(&self, book: Arc<Book>, state: StateHandle) -> Roles {
+        let proposer = self.proposer();
+        let reader = self.reader();
+        let keeper = self.keeper(book, &proposer);
+        Roles { proposer, reader, keeper, reporter: self.reporter(state) }
+    }
+
     fn proposer(&self) -> Arc<Proposer> {
         Arc::new(Proposer::new(ProposerParts {
             env: self.env.clone(),
@@ -200,6 +190,30 @@ impl Base {
         })
     }
 
+    /// What answers the other members.
+    fn service(
+        &self,
+        roles: &Roles,
+        contact: Arc<Contact>,
+        snapshots: Snapshots,
+        failure: &Arc<Failure>,
+    ) -> PeerService {
+        PeerService(Arc::new(Parts {
+            env: self.env.clone(),
+            identity: Arc::clone(&self.identity),
+            members: self.members.clone(),
+            raft: self.raft.clone(),
+            contact,
+            proposer: Arc::clone(&roles.proposer),
+            reader: Arc::clone(&roles.reader),
+            keeper: Arc::clone(&roles.keeper),
+            snapshots,
+            reporter: Arc::clone(&roles.reporter),
+            failure: Arc::clone(failure),
+            stopping: self.stopping.clone(),
+        }))
+    }
+
     fn bootstrap(&self) -> Bootstrap {
         Bootstrap {
             env: self.env.clone(),
@@ -227,6 +241,21 @@ impl Base {
             self.stop.clone(),
         ));
     }
+
+    /// What ends the member when it cannot go on, or cannot begin.
+    fn spawn_watchmen(&self, store: storage::Failure, failure: &Arc<Failure>) {
+        let (raft, stop) = (self.raft.clone(), self.stop.clone());
+        tokio::spawn(watch_for_failure(raft, store, Arc::clone(failure), stop));
+        tokio::spawn(self.bootstrap().report_to(Arc::clone(failure)));
+    }
+}
+
+fn check_secret(config: &MemberConfig) -> Result<(), StartError> {
+    if config.peer_secret.is_empty() {
+        let why = "the peer secret is empty; give all members the same random one";
+        return Err(StartError::Identity(why.into()));
+    }
+    Ok(())
 }
 
 /// The static list by id, if it makes sense.
