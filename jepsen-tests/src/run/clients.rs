@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::recorder::Recorder;
-use super::watch::Watcher;
+use super::watch::{Habit, Watcher};
 use crate::harness::{Api, eventually_some};
 use crate::history::Timers;
 
@@ -73,8 +73,19 @@ impl Clients {
         self.rng.fork()
     }
 
-    /// Lets somebody follow the feed from now to the end of the run; without namespaces, all of it.
+    /// Lets somebody follow the feed from now to the end of the run, on one member after the other;
+    /// without namespaces, all of it.
     pub fn watch(&mut self, namespaces: &[&str]) {
+        self.watch_as(Habit::Restless, namespaces);
+    }
+
+    /// Lets somebody follow the whole feed who misses as little of it as can be: unknown outcomes are
+    /// looked up in what it was told.
+    pub(super) fn watch_steadily(&mut self) {
+        self.watch_as(Habit::Steady, &[]);
+    }
+
+    fn watch_as(&mut self, habit: Habit, namespaces: &[&str]) {
         let number = self.shared.watchers.fetch_add(1, Ordering::Relaxed);
         let watcher = Watcher::new(
             number,
@@ -82,10 +93,23 @@ impl Clients {
             namespaces.iter().map(|name| (*name).to_owned()).collect(),
             self.recorder.clone(),
             self.rng.fork(),
+            habit,
             self.shared.stop_watching.clone(),
         );
         let task = tokio::spawn(watcher.clone().follow());
         self.shared.watching.lock().unwrap().push((watcher, task));
+    }
+
+    /// Waits until every watcher was told something, so that nobody misses what comes first.
+    ///
+    /// # Errors
+    /// One was not, within `limit`.
+    pub(super) async fn watchers_have_begun(&self, limit: Duration) -> Result<(), String> {
+        let watchers: Vec<_> =
+            self.shared.watching.lock().unwrap().iter().map(|(watcher, _)| watcher.clone()).collect();
+        let all_have = async || watchers.iter().all(|watcher| watcher.told().is_some()).then_some(());
+        let in_time = tokio::time::timeout(limit, eventually_some("", 2 * limit, all_have)).await;
+        in_time.map_err(|_| format!("a watcher was told nothing within {limit:?}"))
     }
 
     /// Waits until every watcher was told of `revision`, or `limit` has passed, and ends them all.
@@ -94,9 +118,8 @@ impl Clients {
     /// Who was not told.
     pub(super) async fn end_watching(&self, revision: u64, limit: Duration) -> Result<(), String> {
         let watching = std::mem::take(&mut *self.shared.watching.lock().unwrap());
-        let late = || watching.iter().filter(|(watcher, _)| watcher.told() < revision);
-        let all_are_told =
-            eventually_some("", Duration::MAX / 4, async || late().next().is_none().then_some(()));
+        let late = || watching.iter().filter(|(watcher, _)| watcher.told() < Some(revision));
+        let all_are_told = eventually_some("", 2 * limit, async || late().next().is_none().then_some(()));
         let in_time = tokio::time::timeout(limit, all_are_told).await;
         let numbers: Vec<_> = late().map(|(watcher, _)| watcher.number.to_string()).collect();
         self.shared.stop_watching.cancel();

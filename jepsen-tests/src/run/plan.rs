@@ -186,7 +186,7 @@ impl Plan {
             node_delete_after: Duration::from_secs(9),
             snapshot_after_entries: 150,
             snapshot_keep_entries: 20,
-            feed_ring: 96,
+            feed_ring: 160,
             logs: Some(self.folder.clone()),
             ..Settings::default()
         }

@@ -130,7 +130,8 @@ async fn play(
             tokio::spawn(monitor::look_after(api.clone(), arena.recorder.clone(), stop_monitors.clone()))
         })
         .collect();
-    clients.watch(&[]);
+    clients.watch_steadily();
+    clients.watchers_have_begun(WATCH_LIMIT).await?;
     let mut tasks = JoinSet::new();
     for workload in workloads {
         tasks.spawn_local(workload.run(clients.clone()));

@@ -18,6 +18,15 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(8);
 /// A healthy stream is left after a time in this range, in milliseconds, so that resuming is no rarity.
 const STAY_MS: std::ops::Range<u64> = 4_000..15_000;
 
+/// How long a watcher stays at a stream that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Habit {
+    /// As long as it can, so that it misses as little as can be.
+    Steady,
+    /// For some seconds, so that it resumes often.
+    Restless,
+}
+
 /// A watcher at work.
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
@@ -26,8 +35,9 @@ pub(super) struct Watcher {
     namespaces: Vec<String>,
     recorder: Recorder,
     rng: fastrand::Rng,
+    habit: Habit,
     stop: CancellationToken,
-    /// The last revision that it was told of; others look at it.
+    /// One more than the last revision that it was told of, 0 before that; others look at it.
     told: Arc<AtomicU64>,
 }
 
@@ -38,14 +48,15 @@ impl Watcher {
         namespaces: Vec<String>,
         recorder: Recorder,
         rng: fastrand::Rng,
+        habit: Habit,
         stop: CancellationToken,
     ) -> Self {
-        Self { number, apis: apis.to_vec(), namespaces, recorder, rng, stop, told: Arc::default() }
+        Self { number, apis: apis.to_vec(), namespaces, recorder, rng, habit, stop, told: Arc::default() }
     }
 
-    /// The revision that it has been told of.
-    pub(super) fn told(&self) -> u64 {
-        self.told.load(Ordering::Relaxed)
+    /// The revision that it has been told of, if it has been told anything.
+    pub(super) fn told(&self) -> Option<u64> {
+        self.told.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// Follows the feed until it is told to stop.
@@ -83,7 +94,9 @@ impl Watcher {
             let event = tokio::select! {
                 event = timeout(SILENCE_LIMIT, stream.next()) => event,
                 () = self.stop.cancelled() => return "the run is over".to_owned(),
-                () = tokio::time::sleep_until(leave_at) => return "left for another member".to_owned(),
+                () = tokio::time::sleep_until(leave_at), if self.habit == Habit::Restless => {
+                    return "left for another member".to_owned();
+                }
             };
             match event {
                 Err(_) => return format!("silent for {SILENCE_LIMIT:?}"),
@@ -95,7 +108,7 @@ impl Watcher {
                     // What a client of server-sent events keeps: the last id that came.
                     if let Some(id) = id {
                         *after = Some(id);
-                        self.told.store(id, Ordering::Relaxed);
+                        self.told.store(id.saturating_add(1), Ordering::Relaxed);
                     }
                 }
             }
