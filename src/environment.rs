@@ -10,7 +10,7 @@ use clap::Command;
 
 const PREFIX: &str = "KENGER_";
 /// Read in another way than by clap, or by `kengerctl`.
-const ALSO_KNOWN: [&str; 4] = ["KENGER_TOKEN", "KENGER_TOKENS", "KENGER_ENDPOINTS", kenger_mutant::VARIABLE];
+const ALSO_KNOWN: [&str; 3] = ["KENGER_TOKEN", "KENGER_TOKENS", "KENGER_ENDPOINTS"];
 /// Strays that are told by name.
 const TOLD_MAX: usize = 20;
 /// Names that are less alike than this are not meant: 1 is equal.
@@ -42,6 +42,7 @@ pub fn strays(program: &Command) -> Vec<Stray> {
 /// What any role reads.
 fn known(program: &Command) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = ALSO_KNOWN.map(str::to_owned).into();
+    names.extend(kenger_mutant::variable().map(str::to_owned));
     let mut commands = vec![program];
     while let Some(command) = commands.pop() {
         let variables = command.get_arguments().filter_map(|argument| argument.get_env());

@@ -61,14 +61,6 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way, too. If even this cannot be written, nobody is there.
-            let _unwritten = error.print();
-            return if error.use_stderr() { exit::USAGE } else { exit::OK }.into();
-        }
-    };
     match kenger_mutant::from_environment() {
         Ok(None) => {}
         Ok(Some(mutant)) => eprintln!("kenger: BROKEN ON PURPOSE: this process is the mutant {mutant}"),
@@ -78,6 +70,14 @@ fn main() -> ExitCode {
         }
     }
     let strays = || environment::strays(&Cli::command());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way, too. If even this cannot be written, nobody is there.
+            let _unwritten = error.print();
+            return if error.use_stderr() { exit::USAGE } else { exit::OK }.into();
+        }
+    };
     match cli.role {
         Role::Serve(args) => kenger::serve::main(*args, &strays()),
         Role::Gateway(args) => gateway::run(*args, &strays()),

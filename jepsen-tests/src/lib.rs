@@ -17,6 +17,7 @@
 pub mod check;
 pub mod harness;
 pub mod history;
+pub mod mutants;
 pub mod nemesis;
 pub mod observe;
 pub mod report;

@@ -52,7 +52,7 @@ impl LeaseClock {
     /// more than a tick: all but one tick of that time is given back.
     pub(super) fn read(&mut self, now: Instant) -> LeaseTime {
         let elapsed = now.saturating_duration_since(self.last);
-        if elapsed <= self.tick * 2 || mutant::is(Mutant::SleepCounts) {
+        if elapsed <= self.tick * 2 || mutant::is(Mutant::WallClockLeases) {
             return self.counted.after(elapsed);
         }
         self.given_back += elapsed - self.tick;

@@ -36,10 +36,8 @@ pub enum Mutant {
     ExpireUnchecked,
     /// A heartbeat is acknowledged as usual although the expiry of its node is on its way.
     RenewWhileExpiring,
-    /// Lease time is that of the wall clock.
+    /// Lease time is that of the wall clock, wherever that jumps.
     WallClockLeases,
-    /// Time in which the leader slept counts.
-    SleepCounts,
     /// A new leader gives no time to nodes that it has not heard from.
     NoGrace,
     /// A leader acknowledges heartbeats although no quorum answers it.
@@ -56,7 +54,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 18] = [
+    pub const ALL: [Mutant; 17] = [
         Mutant::SkipSync,
         Mutant::ForgetVote,
         Mutant::AcknowledgeBeforeCommit,
@@ -68,7 +66,6 @@ impl Mutant {
         Mutant::ExpireUnchecked,
         Mutant::RenewWhileExpiring,
         Mutant::WallClockLeases,
-        Mutant::SleepCounts,
         Mutant::NoGrace,
         Mutant::HeartbeatWithoutQuorum,
         Mutant::SnapshotWithoutOverrides,
@@ -91,7 +88,6 @@ impl Mutant {
             Mutant::ExpireUnchecked => "expire-unchecked",
             Mutant::RenewWhileExpiring => "renew-while-expiring",
             Mutant::WallClockLeases => "wall-clock-leases",
-            Mutant::SleepCounts => "sleep-counts",
             Mutant::NoGrace => "no-grace",
             Mutant::HeartbeatWithoutQuorum => "heartbeat-without-quorum",
             Mutant::SnapshotWithoutOverrides => "snapshot-without-overrides",
@@ -121,6 +117,12 @@ mod switch {
     #[inline(always)]
     pub const fn is(_: Mutant) -> bool {
         false
+    }
+
+    /// The environment variable that this build reads: none.
+    #[inline(always)]
+    pub const fn variable() -> Option<&'static str> {
+        None
     }
 
     /// Which rule this process breaks.
@@ -157,6 +159,11 @@ mod switch {
         }
     }
 
+    /// The environment variable that this build reads.
+    pub const fn variable() -> Option<&'static str> {
+        Some(VARIABLE)
+    }
+
     /// Breaks this rule from now on, or none, whatever the environment says.
     pub fn set(mutant: Option<Mutant>) {
         CURRENT.store(mutant.map_or(NONE, |mutant| mutant as u8), Ordering::Relaxed);
@@ -179,7 +186,7 @@ mod switch {
 
 #[cfg(feature = "mutants")]
 pub use switch::set;
-pub use switch::{from_environment, is};
+pub use switch::{from_environment, is, variable};
 
 #[cfg(test)]
 mod tests {

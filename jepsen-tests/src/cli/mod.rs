@@ -3,6 +3,7 @@
 mod check;
 mod list;
 mod mix;
+mod mutants;
 mod product;
 mod progress;
 mod report;
@@ -32,6 +33,10 @@ Exit codes: 0 valid · 1 a promise was broken, or the run failed · 2 it could n
 did too little · 64 wrong arguments · 69 this machine lacks something · 74 a file cannot be read or
 written";
 
+const MUTANTS_EXIT_CODES: &str = "\
+Exit codes: 0 each was caught by its checker, and the unchanged product is clean · 1 not so · 64 wrong
+arguments";
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   cargo run -p jepsen-tests -- run --workload register
@@ -55,6 +60,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Write the page about a run again, report.html in its directory.
     Report(report::ReportArgs),
+    /// Break one rule of the product after the other, and see whether the checkers see it.
+    #[command(after_help = MUTANTS_EXIT_CODES)]
+    Mutants(mutants::MutantsArgs),
     /// Say what there is: workloads, nemeses, checkers.
     List,
 }
@@ -73,6 +81,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Mix(args) => mix::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Report(args) => report::main(&args),
+        Command::Mutants(args) => mutants::main(&args),
         Command::List => list::main(),
     };
     code.into()

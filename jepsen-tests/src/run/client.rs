@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kenger_types::api::{NodeAddress, NodeDeregister, NodeRegister, NodeWeight, path};
+use kenger_types::limits;
 use kenger_types::{ApiError, ErrorCode, Metadata, Node, Revision, TtlSeconds, Weight};
 
 use super::recorder::Recorder;
@@ -27,13 +28,14 @@ pub struct Client {
     at: usize,
     recorder: Recorder,
     rng: fastrand::Rng,
+    is_bulky: bool,
 }
 
 impl Client {
     pub(super) fn new(process: u32, apis: &[Api], recorder: Recorder, mut rng: fastrand::Rng) -> Self {
         let apis: Vec<_> = apis.iter().map(|api| api.with_limit(ANSWER_LIMIT)).collect();
         let at = rng.usize(..apis.len());
-        Self { process, apis, at, recorder, rng }
+        Self { process, apis, at, recorder, rng, is_bulky: false }
     }
 
     /// The same client, giving up on a member after `limit`.
@@ -41,6 +43,13 @@ impl Client {
     pub fn with_limit(mut self, limit: Duration) -> Self {
         self.apis = self.apis.iter().map(|api| api.with_limit(limit)).collect();
         self
+    }
+
+    /// The same client, whose registrations say as much as they may, so that a few of them fill the
+    /// buffers between two processes.
+    #[must_use]
+    pub fn bulky(self) -> Self {
+        Self { is_bulky: true, ..self }
     }
 
     /// Whatever is done by chance for this client.
@@ -64,7 +73,7 @@ impl Client {
             port,
             weight: to_weight(weight),
             health_path: None,
-            metadata: metadata(value),
+            metadata: metadata(value, self.is_bulky),
             ttl_seconds: ttl,
             if_revision: if_revision.map(Revision),
         };
@@ -163,8 +172,13 @@ fn to_weight(weight: u32) -> Weight {
     i64::from(weight).try_into().expect("workloads use weights that are allowed")
 }
 
-fn metadata(value: u64) -> Metadata {
-    BTreeMap::from([(VALUE.to_owned(), value.to_string())]).try_into().unwrap()
+/// `value` under its key, and if it is to be bulky, ballast under all others that there may be.
+fn metadata(value: u64, is_bulky: bool) -> Metadata {
+    let ballast = if is_bulky { 1..limits::METADATA_MAX_PAIRS } else { 0..0 };
+    let ballast =
+        ballast.map(|pair| (format!("ballast-{pair}"), "x".repeat(limits::METADATA_VALUE_MAX_BYTES)));
+    let pairs = ballast.chain([(VALUE.to_owned(), value.to_string())]);
+    pairs.collect::<BTreeMap<_, _>>().try_into().unwrap()
 }
 
 fn observed(node: &Node, revision: Option<u64>) -> Observed {

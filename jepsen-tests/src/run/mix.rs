@@ -28,13 +28,13 @@ type Line = (&'static str, &'static str, u64, u64, Backend, Store);
 
 const SHORT: &[Line] = &[
     ("register,feed", "kill-leader,partition-leader", 3, 16, Backend::Netns, Store::Sled),
-    ("heartbeat,feed", "pause-long,slow-watcher", 3, 16, Backend::Netns, Store::Sled),
+    ("heartbeat,bulk", "pause-long,slow-watcher", 3, 16, Backend::Netns, Store::Sled),
     ("gateway,heartbeat", "rolling-restart,clock-jump", 3, 14, Backend::Proxy, Store::Sled),
     ("register,feed", "power-cut,partition-mute", 3, 14, Backend::Netns, Store::Sled),
-    ("register", "kill-minority,partition-bridge", 5, 14, Backend::Netns, Store::Redb),
+    ("register,edge", "kill-minority,partition-bridge", 5, 14, Backend::Netns, Store::Redb),
     ("heartbeat,register", "pause-all,partition-deaf", 3, 16, Backend::Proxy, Store::Sled),
     ("register", "power-cut-all,full-disk", 3, 14, Backend::Netns, Store::Sled),
-    ("gateway,register", "kill-all,pause-leader", 3, 14, Backend::Netns, Store::Redb),
+    ("gateway,settled", "kill-all,pause-leader", 3, 14, Backend::Netns, Store::Redb),
     ("register", "read-only-disk,partition-halves", 3, 14, Backend::Netns, Store::Sled),
     ("register,feed", "flipped-bits,kill-follower", 3, 14, Backend::Netns, Store::Sled),
     ("register,heartbeat", "slow-links,pause-minority,partition-ring", 5, 14, Backend::Proxy, Store::Sled),

@@ -29,7 +29,7 @@ pub use mix::{Combination, draw, short};
 pub use plan::{Backend, MEMBERS, Plan, Store, TIME_LIMITS};
 pub use recorder::{RECORDS_MAX, Recorder, Tally};
 use stage::Stopped;
-pub use verdicts::{Conclusion, HISTORY_FILE, VERDICTS_FILE, Verdicts};
+pub use verdicts::{Conclusion, HISTORY_FILE, VACUITY, VERDICTS_FILE, Verdicts};
 
 use crate::check;
 use crate::history::{History, Run};

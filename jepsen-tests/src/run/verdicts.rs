@@ -17,7 +17,7 @@ pub const HISTORY_FILE: &str = "history.jsonl";
 pub const VERDICTS_FILE: &str = "verdicts.json";
 /// The checker that finds runs that did too little: such a run has not shown a fault, but nothing else
 /// either.
-const VACUITY: &str = "vacuity";
+pub const VACUITY: &str = "vacuity";
 /// Widest table.
 const TABLE_WIDTH: u16 = 140;
 /// So many problems of one checker are shown; the file has more.

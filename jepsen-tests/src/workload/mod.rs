@@ -1,10 +1,13 @@
 //! What clients do with a cluster while faults happen. One file for each workload, and one line in
 //! [`all`].
 
+mod bulk;
+mod edge;
 mod feed;
 mod gateway;
 mod heartbeat;
 mod register;
+mod settled;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -57,6 +60,21 @@ pub fn all() -> Vec<Entry> {
             name: "feed",
             about: "watchers, some with a filter, that resume on other members; a little writing",
             make: || Box::new(feed::Feed),
+        },
+        Entry {
+            name: "settled",
+            about: "nodes that are given a weight once and left alone, while snapshots come often",
+            make: || Box::new(settled::Settled),
+        },
+        Entry {
+            name: "bulk",
+            about: "registrations as large as can be, and a ring that holds few of them",
+            make: || Box::new(bulk::Bulk),
+        },
+        Entry {
+            name: "edge",
+            about: "nodes that are heard from when their time is just about to run out, or just has",
+            make: || Box::new(edge::Edge),
         },
         Entry {
             name: "heartbeat",

@@ -34,6 +34,8 @@ const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 const TEST_LIMIT: Duration = Duration::from_secs(50 * 60);
 /// Twice what it takes on two cores.
 const MIX_LIMIT: Duration = Duration::from_secs(20 * 60);
+/// The product is built once more, with its mutants.
+const MUTANTS_LIMIT: Duration = Duration::from_secs(25 * 60);
 
 /// What of the suite to run.
 #[derive(Debug, clap::Args)]
@@ -141,6 +143,7 @@ impl Suite {
                 suite.cargo(&["test", "--doc", "--workspace", "--locked"], TEST_LIMIT)
             });
             self.step("clusters under faults", Self::short_mix);
+            self.step("mutants", Self::mutants);
         } else {
             let why = "the build failed";
             self.summary.add("tests", Outcome::Failed(why.to_owned()), Tally::default(), Duration::ZERO);
@@ -230,6 +233,13 @@ impl Suite {
     /// Runs of whole clusters under faults. After the tests, so that they have the machine for themselves.
     fn short_mix(&mut self) -> Done {
         self.run(Command::new(self.target.join("debug/jepsen-tests")).args(["mix", "--short"]), MIX_LIMIT)
+    }
+
+    /// Whether the checkers of whole clusters still see what they are there for; those mutants that show
+    /// soon.
+    fn mutants(&mut self) -> Done {
+        let mut command = Command::new(self.target.join("debug/jepsen-tests"));
+        self.run(command.args(["mutants", "--suite"]), MUTANTS_LIMIT)
     }
 
     /// What git sees as changed or new; `None` outside of a clone.
