@@ -307,9 +307,13 @@ impl Life<'_> {
             }
             _ => None,
         });
+        // A member that was left behind is another checker's.
+        let finals = self.evidence.states.iter().filter(|(_, state)| state.is_final);
+        let newest = finals.map(|(_, state)| state.revision).max();
         read.or_else(|| {
             self.evidence.states.iter().find_map(|(place, state)| {
-                let is_then = state.is_final && state.at > from && state.at < until;
+                let is_then =
+                    state.is_final && Some(state.revision) == newest && state.at > from && state.at < until;
                 let mut nodes = state.nodes.iter();
                 let is_shown = is_then
                     && nodes.any(|node| super::evidence::is_at(node, self.key) && is_wrong(node.status));

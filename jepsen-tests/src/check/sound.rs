@@ -56,7 +56,9 @@ fn ended(evidence: &Evidence<'_>, report: &mut Report) {
 fn two_leaders(evidence: &Evidence<'_>, report: &mut Report) {
     let mut of_term = BTreeMap::new();
     for (place, lead) in &evidence.leads {
-        let Some(leader) = lead.leader else { continue };
+        // Only who leads knows in which term: another member can hear of a leader before it has heard of
+        // the term.
+        let Some(leader) = lead.leader.filter(|leader| *leader == lead.member) else { continue };
         let (first, first_place) = *of_term.entry(lead.term).or_insert((leader, *place));
         if first != leader {
             let what = format!("members {first} and {leader} both led in term {}", lead.term);

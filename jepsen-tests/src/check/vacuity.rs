@@ -73,8 +73,16 @@ fn fewest_per_key(evidence: &Evidence<'_>) -> u64 {
 
 /// Times that another member began to lead, in the order of terms.
 fn leader_changes(evidence: &Evidence<'_>) -> u64 {
-    let of_term: BTreeMap<u64, u64> =
-        evidence.leads.iter().filter_map(|(_, lead)| Some((lead.term, lead.leader?))).collect();
+    let mut of_term: BTreeMap<u64, u64> = BTreeMap::new();
+    for (_, lead) in &evidence.leads {
+        let Some(leader) = lead.leader else { continue };
+        // Only who leads knows in which term; of others, the first to say so is as good as any.
+        if leader == lead.member {
+            of_term.insert(lead.term, leader);
+        } else {
+            of_term.entry(lead.term).or_insert(leader);
+        }
+    }
     let leaders: Vec<u64> = of_term.into_values().collect();
     leaders.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64
 }

@@ -34,13 +34,19 @@ pub(super) fn timeline(
     first_write: Micros,
 ) -> Option<Timeline> {
     let ranges = evidence.covered(&key.ns);
-    let (base_revision, mut last_revision) = *ranges.first()?;
-    let base = if base_revision == 0 { None } else { shown(evidence, key, base_revision, first_write)?.0 };
+    let first = ranges.first()?.0;
+    let known = if first == 0 { Some(None) } else { shown(evidence, key, first, first_write).map(|it| it.0) };
+    // A watcher that came late: the cluster began empty, and nobody was told what happened until then.
+    let (base, base_revision, ranges) = match known {
+        Some(base) => (base, first, &ranges[..]),
+        None => (None, 0, &[&[(0, 0)], &ranges[..]].concat()[..]),
+    };
+    let mut last_revision = ranges.first()?.1;
     let within = |after: u64, up_to: u64| {
         changes.iter().filter(move |told| (after + 1..=up_to).contains(&told.revision)).cloned()
     };
     let mut told: Vec<Told> = within(base_revision, last_revision).collect();
-    for (revision, up_to) in ranges.into_iter().skip(1) {
+    for &(revision, up_to) in &ranges[1..] {
         let Some((node, seen, place)) = shown(evidence, key, revision, Micros::MAX) else { break };
         told.push(Told { revision, seen, place, cause: Cause::Gap { after: last_revision }, node });
         told.extend(within(revision, up_to));
