@@ -1,7 +1,8 @@
-//! A real gateway in front of real services, while services come, change their weight and go.
+//! A real gateway in front of real services, while services come, change their weight, go and die.
 //!
-//! A service stops listening only when it is known to be deregistered and some time has passed, so no
-//! request has a reason to fail, whatever happens to the members.
+//! One that goes stops listening only when it is known to be deregistered and some time has passed; one
+//! that dies just does. Others are there all the time and requests can be repeated, so none has a reason
+//! to fail, whatever happens to the members.
 
 mod service;
 
@@ -38,6 +39,8 @@ const LIFE_MS: std::ops::Range<u64> = 4_000..12_000;
 /// A service goes on answering for this time after it is known to be deregistered: its gateway may be
 /// waiting for a new leader, and what is in flight has to end.
 const LEAVE_AFTER: Duration = Duration::from_secs(8);
+/// One of so many services that go does not deregister: it is dead, and what it was at is broken off.
+const DEATH_ONCE_IN: u32 = 3;
 const WEIGHTS: [u32; 6] = [0, 0, 1, 50, 100, 300];
 /// The gateway is up and has a node to pass requests on to within this time.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -188,7 +191,15 @@ async fn come_and_go(
         let service = Service::start().await?;
         let key = key(&service);
         let life = Duration::from_millis(client.rng().u64(LIFE_MS));
+        let dies = client.rng().u32(..DEATH_ONCE_IN) == 0;
+        let name = format!("node {}:{}", key.host, key.port);
+        clients.recorder.note_life(&name, Happened::Started);
         beat_until(&mut client, &key, &clients, Some(Instant::now() + life)).await;
+        if dies && !clients.stop.is_cancelled() {
+            clients.recorder.note_life(&name, Happened::Killed);
+            drop(service);
+            continue;
+        }
         while !clients.stop.is_cancelled() {
             match client.deregister(&key, None).await {
                 Outcome::Done(_) | Outcome::Rejected(_) => break,

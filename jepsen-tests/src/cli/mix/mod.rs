@@ -210,11 +210,17 @@ async fn make(
         faults: 0,
         folder: Some(folder.clone()),
     };
-    match Verdicts::read(&folder) {
+    take_verdicts(&mut made, &folder, code, &process.log_tail());
+    Ok(made)
+}
+
+/// What the process left behind and the code that it ended with have to say the same.
+fn take_verdicts(made: &mut Made, folder: &Path, code: Option<i32>, output: &str) {
+    match Verdicts::read(folder) {
         Ok(verdicts) if code == Some(UNAVAILABLE) => {
             made.conclusion = None;
             made.failures = verdicts.failures;
-            skip(&format!("mix: {}", plan.command()), &made.failures.join("; "));
+            skip(&format!("mix: {}", made.command), &made.failures.join("; "));
         }
         Ok(verdicts) if code == Some(i32::from(verdicts.conclusion.exit_code())) => {
             made.conclusion = Some(verdicts.conclusion);
@@ -226,10 +232,9 @@ async fn make(
         }
         other => {
             let what = other.err().map_or_else(String::new, |error| format!("; {VERDICTS}: {error}"));
-            made.failures = vec![format!("the process ended with {code:?}{what}: {}", process.log_tail())];
+            made.failures = vec![format!("the process ended with {code:?}{what}: {output}")];
         }
     }
-    Ok(made)
 }
 
 const VERDICTS: &str = jepsen_tests::run::VERDICTS_FILE;
