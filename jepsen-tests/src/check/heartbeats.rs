@@ -328,7 +328,7 @@ impl Life<'_> {
 fn due(from: Micros, after: Micros, disturbances: &[(Micros, Micros)]) -> Option<Micros> {
     let mut from = from;
     for (begin, end) in disturbances {
-        if *begin > from + after {
+        if *begin > from.checked_add(after)? {
             break;
         }
         from = from.max(*end);
