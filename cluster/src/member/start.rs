@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kenger_state::State;
+use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal;
 use tokio::sync::OnceCell;
@@ -24,7 +25,7 @@ use crate::proposer::{Proposer, ProposerParts};
 use crate::publisher::Publisher;
 use crate::raft::machine::{Machine, MachineStats, StateHandle};
 use crate::raft::network::Network;
-use crate::raft::types::TypeConfig;
+use crate::raft::types::{Metrics, TypeConfig};
 use crate::raft::{Raft, seeded};
 use crate::reader::{Reader, ReaderParts};
 use crate::service::{Parts, PeerService};
@@ -328,24 +329,55 @@ async fn watch_for_failure(
     failure: Arc<Failure>,
     stop: CancellationToken,
 ) {
-    let mut metrics = raft.metrics();
-    let raft_failed = async {
-        loop {
-            let state = metrics.borrow_and_update().running_state.clone();
-            match state {
-                Ok(()) => {}
-                // Told to: no failure.
-                Err(Fatal::Stopped) => return None,
-                Err(fatal) => return Some(format!("Raft: {fatal}")),
-            }
-            if metrics.changed().await.is_err() {
-                return None;
-            }
-        }
-    };
+    let raft_failed = why_raft_ended(raft.metrics());
     tokio::select! {
+        // A member that is told to stop has not failed, whatever ends first.
+        biased;
         () = stop.cancelled() => {}
         reason = store.wait() => failure.report(&format!("store: {reason}")),
         reason = raft_failed => if let Some(reason) = reason { failure.report(&reason) },
+    }
+}
+
+/// Waits until Raft has ended, and answers why; `None` if it was told to.
+async fn why_raft_ended(mut metrics: WatchReceiverOf<TypeConfig, Metrics>) -> Option<String> {
+    loop {
+        let state = metrics.borrow_and_update().running_state.clone();
+        match state {
+            Ok(()) => {}
+            // Told to: no failure.
+            Err(Fatal::Stopped) => return None,
+            Err(fatal) => return Some(format!("Raft: {fatal}")),
+        }
+        if metrics.changed().await.is_err() {
+            // Whoever tells is gone and has not said why.
+            return Some("Raft: its task has panicked".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Why Raft has ended.
+
+    use openraft::async_runtime::watch::WatchSender;
+    use openraft::type_config::TypeConfigExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_raft_that_ends_without_a_word_has_failed_and_one_that_was_told_to_has_not() {
+        let (sender, receiver) = TypeConfig::watch_channel(Metrics::new_initial(1));
+        drop(sender);
+        let why = why_raft_ended(receiver).await;
+        assert!(why.is_some_and(|why| why.contains("panicked")));
+
+        let (sender, receiver) = TypeConfig::watch_channel(Metrics::new_initial(1));
+        sender.send_if_modified(|metrics| {
+            metrics.running_state = Err(Fatal::Stopped);
+            true
+        });
+        drop(sender);
+        assert_eq!(why_raft_ended(receiver).await, None);
     }
 }

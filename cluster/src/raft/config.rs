@@ -49,6 +49,10 @@ pub(crate) fn config(timing: &Timing, compaction: &Compaction) -> Result<Arc<Con
         max_payload_entries: PAYLOAD_MAX_ENTRIES,
         max_append_entries: Some(APPEND_BATCH_ENTRIES),
         api_batch_capacity: APPEND_BATCH_ENTRIES,
+        // A member that has lost what it acknowledged (an old copy of its directory was put back) gets it
+        // again. Without this a leader panics in a debug build, and in others has a wrong picture of it:
+        // one member's mistake would take the lead from one leader after the other.
+        allow_log_reversion: Some(true),
         backoff: REPLICATION_BACKOFF.to_owned(),
         ..Config::default()
     };

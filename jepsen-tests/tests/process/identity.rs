@@ -1,11 +1,12 @@
 //! A member that lost its data cannot pass for the one that had it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jepsen_tests::harness::{Cluster, MemberId, Settings};
 use kenger_types::Metadata;
 
-use crate::agreement::place;
+use crate::agreement::{agreed_nodes, place};
 
 const REFUSAL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -47,4 +48,48 @@ async fn a_data_directory_of_another_member_is_refused() {
     let (status, log) = cluster.ends_by_itself(3, REFUSAL_LIMIT).await;
     assert!(!status.success(), "member 3 took the directory of member 2: {log}");
     assert!(log.contains("member"), "it does not say what is wrong: {log}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap() {
+        let (path, target) = {
+            let item = item.unwrap();
+            (item.path(), to.join(item.file_name()))
+        };
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(path, target).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_old_copy_of_a_data_directory_is_caught_up_and_ends_no_leader() {
+    let mut cluster = Cluster::start(Settings::default()).await;
+    let leader = cluster.wait_for_leader().await;
+    let put_back = leader % 3 + 1;
+    let old = cluster.folder().join("old-copy");
+    let write = async |cluster: &Cluster, name: &str| {
+        for number in 1..=20 {
+            let node = place(&format!("{name}-{number}"), 80);
+            cluster.api(leader).register(&node, Metadata::default()).await.acknowledged();
+        }
+    };
+    write(&cluster, "before").await;
+    cluster.kill(put_back);
+    copy(&cluster.data_dir(put_back), &old);
+    cluster.start_member(put_back);
+    cluster.wait_for_all().await;
+    write(&cluster, "between").await;
+    agreed_nodes(&cluster).await;
+    cluster.kill(put_back);
+    std::fs::remove_dir_all(cluster.data_dir(put_back)).unwrap();
+    copy(&old, &cluster.data_dir(put_back));
+    cluster.start_member(put_back);
+    cluster.wait_until_ready(put_back).await;
+    write(&cluster, "after").await;
+    assert_eq!(agreed_nodes(&cluster).await.len(), 60);
+    assert!(cluster.claims_to_lead(leader).await, "the leader was to stay");
 }
