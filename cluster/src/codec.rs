@@ -76,6 +76,8 @@ kinds! {
     SnapshotHead = 5, max 1 << 20;
     /// Stored: the rest of a snapshot file: the state. Streamed, see [`write_stream`].
     SnapshotBody = 6, max 4 << 30;
+    /// Stored: how often the engine was synced, beside it.
+    StoreMark = 7, max 16;
     /// Sent: a request between members, with its number.
     PeerRequest = 32, max 8 << 20;
     /// Sent: the answer to a request between members, with the request's number.

@@ -156,6 +156,7 @@ fn vote_and_log_id_keep_their_bytes() {
     let leader = openraft::impls::leader_id_adv::LeaderId { term: 9, node_id: 3 };
     check("vote", Kind::Vote, &VoteOf::<TypeConfig>::from_leader_id(leader, true));
     check("log_id", Kind::LogId, &log_id(9, 3, 123_456_789));
+    check("store_mark", Kind::StoreMark, &123_456_789_u64);
 }
 
 #[test]

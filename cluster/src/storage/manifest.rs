@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::files;
+use super::mark::Mark;
 use crate::config::StoreKind;
 use crate::env::{Disk, DiskLock};
 use crate::error::StartError;
@@ -96,7 +97,23 @@ impl DataDir {
                 _ => {}
             }
         }
-        Ok(())
+        Mark::remove(&*self.disk, &self.path)
+    }
+
+    /// Where the engine's count of its syncs, which is `syncs` now, is told outside of it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn mark(&self, syncs: u64) -> io::Result<Mark> {
+        Mark::begin(&*self.disk, &self.path, syncs)
+    }
+
+    /// At least so often the engine was synced.
+    ///
+    /// # Errors
+    /// That cannot be read.
+    pub(super) fn syncs(&self) -> io::Result<u64> {
+        Mark::read(&*self.disk, &self.path)
     }
 
     /// Where the engine keeps its files.

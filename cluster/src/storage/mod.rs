@@ -14,6 +14,7 @@ mod failure;
 pub(crate) mod files;
 mod log_store;
 pub(crate) mod manifest;
+mod mark;
 #[cfg(test)]
 mod memory;
 mod open;
@@ -47,6 +48,8 @@ pub(crate) enum MetaKey {
     Snapshot,
     /// How often the store was opened.
     Opens,
+    /// How often the engine was synced.
+    Syncs,
 }
 
 impl MetaKey {
@@ -58,6 +61,7 @@ impl MetaKey {
             MetaKey::Purged => "purged",
             MetaKey::Snapshot => "snapshot",
             MetaKey::Opens => "opens",
+            MetaKey::Syncs => "syncs",
         }
     }
 }

@@ -93,6 +93,13 @@ fn load(
         return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     }
     let recovered = recover(engine)?;
+    let syncs = data_dir.syncs()?;
+    if recovered.syncs < syncs {
+        let known = recovered.syncs;
+        let reason =
+            format!("the engine knows of {known} syncs where there were {syncs}: it has lost what it held");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
     let current = Snapshots::load(disk, &data_dir.snapshot_path(), recovered.snapshot.as_ref())?;
     let opens = known + 1;
     engine.put_meta(MetaKey::Opens, &opens.to_be_bytes())?;
@@ -119,6 +126,7 @@ pub(super) fn assemble(
     let parts = WriterParts {
         engine,
         purge_through: recovered.purge_through,
+        syncs: recovered.syncs,
         data_dir,
         stats: Arc::clone(&stats),
         failure: failure.clone(),

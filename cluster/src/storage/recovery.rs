@@ -21,6 +21,8 @@ pub(super) struct Recovered {
     pub(super) snapshot: Option<SnapshotPointer>,
     /// A purge that was not finished: its log id is stored, but entries of it are still there.
     pub(super) purge_through: Option<u64>,
+    /// How often the engine was synced, by its own count.
+    pub(super) syncs: u64,
 }
 
 /// Reads everything.
@@ -54,7 +56,9 @@ pub(super) fn recover(engine: &dyn LogEngine) -> io::Result<Recovered> {
     // The committed log id is a hint that may be ahead of what this member has: Raft stores it before
     // a snapshot from the leader is installed.
     let committed = committed.min(tail.last().or(purged));
-    Ok(Recovered { tail, purged, vote, committed, snapshot, purge_through })
+    let syncs = engine.get_meta(MetaKey::Syncs)?.and_then(|bytes| bytes.try_into().ok());
+    let syncs = syncs.map_or(0, u64::from_be_bytes);
+    Ok(Recovered { tail, purged, vote, committed, snapshot, purge_through, syncs })
 }
 
 fn meta<T: DeserializeOwned>(engine: &dyn LogEngine, key: MetaKey, kind: Kind) -> io::Result<Option<T>> {

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 mod task;
 
 use super::manifest::DataDir;
+use super::mark::Mark;
 use super::{Failure, LogEngine, MetaKey, StorageStats};
 use crate::env::{Storage, Workers};
 use crate::raft::types::TypeConfig;
@@ -86,6 +87,8 @@ pub(super) struct WriterParts {
     pub(super) engine: Box<dyn LogEngine>,
     /// A purge that an earlier run did not finish.
     pub(super) purge_through: Option<u64>,
+    /// How often the engine was synced, by its own count.
+    pub(super) syncs: u64,
     /// Stays locked until the engine is closed.
     pub(super) data_dir: Option<DataDir>,
     pub(super) stats: Arc<StorageStats>,
@@ -98,7 +101,8 @@ impl Writer {
     /// # Errors
     /// The system has no thread to give.
     pub(super) fn start(parts: WriterParts, storage: &Storage) -> io::Result<Self> {
-        let WriterParts { engine, purge_through, data_dir, stats, failure } = parts;
+        let WriterParts { engine, purge_through, syncs, data_dir, stats, failure } = parts;
+        let mark = data_dir.as_ref().map(|data_dir| data_dir.mark(syncs)).transpose()?;
         let (jobs, queue) = channel();
         let room = Arc::new(Semaphore::new(QUEUE_MAX_BYTES / PERMIT_BYTES));
         let thread = StorageThread {
@@ -109,6 +113,8 @@ impl Writer {
             failure: failure.clone(),
             committed: None,
             purge_through,
+            syncs,
+            mark,
             purged_since_sync: false,
             closed: None,
         };
@@ -206,6 +212,10 @@ struct StorageThread {
     purge_through: Option<u64>,
     purged_since_sync: bool,
     closed: Option<oneshot::Sender<()>>,
+    /// By the engine's own count.
+    syncs: u64,
+    /// Where that count is told outside of the engine.
+    mark: Option<Mark>,
 }
 
 enum Next {
@@ -390,7 +400,12 @@ impl StorageThread {
 
     fn sync(&mut self, entries: u64, bytes: u64) -> io::Result<()> {
         let begun = Instant::now();
+        self.syncs += 1;
+        self.engine.put_meta(MetaKey::Syncs, &self.syncs.to_be_bytes())?;
         self.engine.sync()?;
+        if let Some(mark) = &self.mark {
+            mark.note(self.syncs)?;
+        }
         self.purged_since_sync = false;
         self.stats.count_sync(begun.elapsed(), entries, bytes);
         Ok(())

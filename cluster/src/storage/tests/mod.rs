@@ -4,6 +4,7 @@ mod append_speed;
 mod disk_full;
 mod failures;
 mod fixtures;
+mod flipped_bits;
 mod kill_nine;
 mod ledger;
 mod loop_device;

@@ -230,6 +230,7 @@ async fn an_engine_that_forgot_a_snapshot_does_not_start() {
         // Leaves the other evidence out.
         let text = fs::read_to_string(&manifest).unwrap();
         fs::write(&manifest, text.replace("\"opens\": 2", "\"opens\": 1")).unwrap();
+        fs::remove_file(directory.path().join("store.mark")).unwrap();
     })
     .await;
     assert!(error.contains("has forgotten the snapshot snap-1-1-"), "{error}");
