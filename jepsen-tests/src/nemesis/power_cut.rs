@@ -12,6 +12,9 @@ use crate::harness::MemberId;
 use crate::history::Timers;
 use crate::run::{Arena, Setup};
 
+/// A process that was told to stop runs no further instruction of its own after this time.
+const STOPS_WITHIN: Duration = Duration::from_millis(2);
+
 /// See the module.
 pub(super) struct PowerCut {
     whom: Whom,
@@ -37,6 +40,11 @@ impl Nemesis for PowerCut {
         Box::pin(async {
             self.cut = self.whom.choose(arena).await?;
             let disks = disks::of(arena);
+            // No member may live on without its power: the kernel may answer a sync that overlaps the cut
+            // with success, and nobody would hear of that on a real machine. A stopped process can be
+            // within a system call; what that answers is told to nobody.
+            self.cut.iter().for_each(|id| arena.cluster.pause(*id));
+            tokio::time::sleep(STOPS_WITHIN).await;
             // All disks before any process: nobody is to see the others go and write that down.
             self.cut.iter().for_each(|id| disks.cut_power(*id));
             let gone = victims::kill(arena, &self.cut);
