@@ -55,7 +55,12 @@ fn ended(evidence: &Evidence<'_>, report: &mut Report) {
 
 fn two_leaders(evidence: &Evidence<'_>, report: &mut Report) {
     let mut of_term = BTreeMap::new();
-    for (place, lead) in &evidence.leads {
+    for (index, (place, lead)) in evidence.leads.iter().enumerate() {
+        // A member may tell that it leads a moment before it tells in which term: what it says next counts.
+        let next = evidence.leads[index + 1..].iter().find(|(_, next)| next.member == lead.member);
+        if next.is_some_and(|(_, next)| next.leader == lead.leader && next.term > lead.term) {
+            continue;
+        }
         // Only who leads knows in which term: another member can hear of a leader before it has heard of
         // the term.
         let Some(leader) = lead.leader.filter(|leader| *leader == lead.member) else { continue };
