@@ -31,7 +31,7 @@ pub(super) struct Edge;
 
 impl Workload for Edge {
     fn floor(&self, seconds: u64) -> Floor {
-        Floor { acknowledged: 10 * seconds, acknowledged_per_key: seconds / 4, ..Floor::default() }
+        Floor { acknowledged: 5 * seconds, acknowledged_per_key: 1, ..Floor::default() }
     }
 
     fn run(self: Box<Self>, mut clients: Clients) -> LocalBoxFuture<'static, Result<(), String>> {
