@@ -87,9 +87,11 @@ fn entry(mutant: Mutant) -> Entry {
         Mutant::DropOldest => (run(&["bulk"], &["slow-watcher"], 30), by("feed", &["gap"]), 3, false),
         Mutant::ExpireUnchecked => (run(&["edge"], &[], 12), SAFETY, 2, true),
         Mutant::RenewWhileExpiring => (run(&["edge"], &[], 12), SAFETY, 2, true),
-        Mutant::WallClockLeases => (run(&["heartbeat"], &["clock-jump"], 30), SAFETY, 3, false),
-        Mutant::NoGrace => (run(&["heartbeat"], &["kill-leader"], 12), SAFETY, 2, true),
-        Mutant::HeartbeatWithoutQuorum => (run(&["heartbeat"], &["partition-leader"], 30), SAFETY, 3, false),
+        Mutant::WallClockLeases => (run(&["heartbeat", "register"], &["clock-jump"], 30), SAFETY, 3, false),
+        Mutant::NoGrace => (run(&["heartbeat", "register"], &["kill-leader"], 12), SAFETY, 2, true),
+        Mutant::HeartbeatWithoutQuorum => {
+            (run(&["heartbeat", "register"], &["partition-leader"], 30), SAFETY, 3, false)
+        }
         Mutant::SnapshotWithoutOverrides => {
             (run(&["settled"], &["kill-follower"], 12), by("agreement", &["differs"]), 2, false)
         }
