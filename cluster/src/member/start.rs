@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kenger_state::State;
+use kenger_types::MemberId;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal;
@@ -30,7 +31,7 @@ use crate::raft::{Raft, seeded};
 use crate::reader::{Reader, ReaderParts};
 use crate::service::{Parts, PeerService};
 use crate::status::Reporter;
-use crate::storage::{self, Opened, Snapshots, StoreOptions};
+use crate::storage::{self, LogStore, Opened, Snapshots, StoreOptions};
 use crate::transport::{Peers, ProbeMember, Server};
 use crate::{compaction, raft};
 
@@ -56,14 +57,7 @@ pub(super) async fn start(
     let stop = CancellationToken::new();
     let peers = Peers::new(env.clone(), &config.peer_secret, Arc::clone(&identity), stop.clone());
     let network = Network::new(env.clone(), peers.clone());
-    let raft = seeded(env.random_u64(), async {
-        let raft = Raft::build(config.id.0, raft_config, network, log_store, machine).await?;
-        raft.run();
-        // Answered by Raft's own task: its metrics are told from here on.
-        raft.is_initialized().await?;
-        Ok::<Raft, Fatal<TypeConfig>>(raft)
-    });
-    let raft = raft.await.map_err(|error| StartError::Raft(error.to_string()))?;
+    let raft = start_raft(&env, config.id, raft_config, network, log_store, machine).await?;
     check_own_incarnation(&raft, &identity)?;
 
     let contact = Arc::new(Contact::default());
@@ -110,6 +104,24 @@ pub(super) async fn start(
         stop,
         stopped: OnceCell::new(),
     })
+}
+
+async fn start_raft(
+    env: &Env,
+    id: MemberId,
+    config: Arc<openraft::Config>,
+    network: Network,
+    log_store: LogStore,
+    machine: Machine,
+) -> Result<Raft, StartError> {
+    let starting = seeded(env.random_u64(), async {
+        let raft = Raft::build(id.0, config, network, log_store, machine).await?;
+        raft.run();
+        // Answered by Raft's own task: its metrics are told from here on.
+        raft.is_initialized().await?;
+        Ok::<Raft, Fatal<TypeConfig>>(raft)
+    });
+    starting.await.map_err(|error| StartError::Raft(error.to_string()))
 }
 
 /// What everything else of a member is built on.
