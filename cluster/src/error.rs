@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use kenger_state::Rejection;
+use kenger_types::MemberId;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -53,6 +54,24 @@ pub enum ReadError {
     /// The member is stopping.
     #[error("the member is stopping; ask another one")]
     Stopping,
+}
+
+/// A change of the membership was not carried out, or it is not known whether it was.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MembershipError {
+    /// This member does not lead; this one does, as far as it knows. Nothing was done.
+    #[error("the leader changes the membership, and this member does not lead; ask {}", named(.0))]
+    NotLeader(Option<MemberId>),
+    /// Not possible as things are. Nothing was done.
+    #[error("{0}")]
+    Refused(String),
+    /// It may have been done, in part or whole, or may yet be. The same call again completes it.
+    #[error("the outcome is not known: {0}; look at the membership, and do it again")]
+    Unknown(String),
+}
+
+fn named(leader: &Option<MemberId>) -> String {
+    leader.map_or_else(|| "again when there is a leader".to_owned(), |leader| format!("member {leader}"))
 }
 
 /// A member could not start.

@@ -21,6 +21,7 @@ mod leadership;
 mod lease;
 mod lease_link;
 pub mod member;
+mod membership;
 mod proposer;
 mod publisher;
 mod raft;
@@ -36,7 +37,7 @@ pub use kenger_state as state;
 
 pub use config::{MemberConfig, StoreKind};
 pub use env::Env;
-pub use error::{ProposeError, ReadError, StartError};
+pub use error::{MembershipError, ProposeError, ReadError, StartError};
 pub use feed::{FeedEnd, FeedEvent, FeedFilter, FeedItem, FeedStats, Subscription};
 pub use leadership::Leadership;
 pub use lease::LeaseStats;

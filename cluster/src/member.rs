@@ -13,15 +13,16 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::MemberConfig;
+use crate::config::{MemberConfig, StaticMember};
 use crate::env::{Env, Listener};
-use crate::error::{ProposeError, ReadError, StartError};
+use crate::error::{MembershipError, ProposeError, ReadError, StartError};
 use crate::failure::Failure;
 use crate::feed::{FeedFilter, Hub, Subscription};
 use crate::handover::hand_over;
 use crate::identity::LocalIdentity;
 use crate::leadership::{Leadership, LeadershipChanges, Observer, Route};
 use crate::lease::Keeper;
+use crate::membership::Membership;
 use crate::proposer::Proposer;
 use crate::raft::Raft;
 use crate::raft::machine::{MachineStats, StateHandle};
@@ -202,6 +203,32 @@ impl Member {
         self.0.hub.subscribe(after, filter)
     }
 
+    /// Adds a member that follows and does not vote. It runs already, with an empty data directory and a
+    /// member list that names the members of this cluster. Done again, it does nothing.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn add_learner(&self, member: &StaticMember) -> Result<(), MembershipError> {
+        self.0.membership().add_learner(member).await
+    }
+
+    /// Lets a member vote that was added and has caught up.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn promote(&self, id: MemberId) -> Result<(), MembershipError> {
+        self.0.membership().promote(id).await
+    }
+
+    /// Removes a member, for good: its id does not come back with this data directory or another one
+    /// unless it is added again.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn remove(&self, id: MemberId) -> Result<(), MembershipError> {
+        self.0.membership().remove(id).await
+    }
+
     /// The cluster as this member sees it; asks the other members for what only they know.
     pub async fn cluster_status(&self) -> ClusterStatus {
         self.0.reporter.cluster().await
@@ -226,6 +253,10 @@ impl Member {
 }
 
 impl Inner {
+    fn membership(&self) -> Membership<'_> {
+        Membership { config: &self.config, identity: &self.identity, raft: &self.raft, peers: &self.peers }
+    }
+
     async fn shutdown(&self) {
         self.stopping.cancel();
         // No heartbeat is acknowledged from here on that the next leader would not know of.
