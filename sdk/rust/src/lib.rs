@@ -49,6 +49,7 @@ mod endpoint;
 mod error;
 mod registration;
 mod sse;
+mod transport;
 mod watch;
 
 pub use client::{
@@ -59,4 +60,5 @@ pub use endpoint::Endpoint;
 pub use error::{Error, Failure};
 pub use kenger_types as types;
 pub use registration::{KeepOptions, Phase, Registration, RegistrationStatus};
+pub use transport::{Arriving, BoxFuture, Chunks, Transport, TransportError};
 pub use watch::{Connected, DisconnectReason, Disconnected, Watch, WatchEvent, WatchOptions};

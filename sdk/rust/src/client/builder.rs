@@ -10,6 +10,7 @@ use reqwest::header::HeaderValue;
 
 use super::{Client, Inner};
 use crate::error::root_cause;
+use crate::transport::{Transport, Wire};
 use crate::{Endpoint, Error};
 
 /// The longest that a call takes, with all endpoints that it tries.
@@ -33,6 +34,7 @@ pub struct ClientBuilder {
     timeout: Duration,
     attempt_timeout: Duration,
     connect_timeout: Duration,
+    transport: Option<Arc<dyn Transport>>,
 }
 
 impl Default for ClientBuilder {
@@ -43,6 +45,7 @@ impl Default for ClientBuilder {
             timeout: TIMEOUT_DEFAULT,
             attempt_timeout: ATTEMPT_TIMEOUT_DEFAULT,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+            transport: None,
         }
     }
 }
@@ -84,6 +87,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Sends requests in another way than over sockets of its own; for tests and simulations. How long a
+    /// connection may take to be made is up to the transport then.
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
     /// The client. Connects to nothing yet.
     ///
     /// # Errors
@@ -111,8 +122,10 @@ impl ClientBuilder {
             .map_err(|error| {
                 Error::Config(format!("the HTTP client cannot be made: {}", root_cause(&error)))
             })?;
+        let wire = self.transport.map_or_else(|| Wire::Sockets(http.clone()), Wire::Other);
         let inner = Inner {
             http,
+            wire,
             endpoints,
             preferred: AtomicUsize::new(0),
             authorization: self.token.as_deref().map(authorization).transpose()?,

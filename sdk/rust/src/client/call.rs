@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::answer::{RawAnswer, Unsuccessful, judge};
 use super::{Answer, Client, Consistency};
-use crate::error::root_cause;
+use crate::transport::{Arriving, TransportError, Wire};
 use crate::{Endpoint, Error, Failure};
 
 /// The largest answer that is read.
@@ -194,13 +194,14 @@ impl Client {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
-        match tokio::time::timeout(bound, exchange(request)).await {
+        match tokio::time::timeout(bound, exchange(self.wire(), request)).await {
             Ok(Ok(raw)) => judge(raw.status, &raw.body).map(|()| raw),
-            // Connecting failed, so that nothing was sent.
-            Ok(Err(ExchangeFailed::Http(error))) if error.is_connect() => {
-                Err(Unsuccessful::NotDone(None, root_cause(&error)))
+            Ok(Err(ExchangeFailed::Transport(TransportError::NotConnected(reason)))) => {
+                Err(Unsuccessful::NotDone(None, reason))
             }
-            Ok(Err(ExchangeFailed::Http(error))) => Err(Unsuccessful::Unknown(None, root_cause(&error))),
+            Ok(Err(ExchangeFailed::Transport(TransportError::Lost(reason)))) => {
+                Err(Unsuccessful::Unknown(None, reason))
+            }
             Ok(Err(ExchangeFailed::TooLarge)) => Err(Unsuccessful::Unknown(
                 None,
                 format!("the answer is larger than {RESPONSE_MAX_BYTES} bytes"),
@@ -211,27 +212,27 @@ impl Client {
 }
 
 enum ExchangeFailed {
-    Http(reqwest::Error),
+    Transport(TransportError),
     TooLarge,
 }
 
-impl From<reqwest::Error> for ExchangeFailed {
-    fn from(error: reqwest::Error) -> Self {
-        ExchangeFailed::Http(error)
+impl From<TransportError> for ExchangeFailed {
+    fn from(error: TransportError) -> Self {
+        ExchangeFailed::Transport(error)
     }
 }
 
 /// Sends the request and reads the whole answer.
-async fn exchange(request: reqwest::RequestBuilder) -> Result<RawAnswer, ExchangeFailed> {
-    let mut response = request.send().await?;
+async fn exchange(wire: &Wire, request: reqwest::RequestBuilder) -> Result<RawAnswer, ExchangeFailed> {
+    let Arriving { status, headers, body: mut chunks } = wire.send(request).await?;
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
+    while let Some(chunk) = chunks.next().await? {
         if body.len() + chunk.len() > RESPONSE_MAX_BYTES {
             return Err(ExchangeFailed::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(RawAnswer { status: response.status(), headers: response.headers().clone(), body })
+    Ok(RawAnswer { status, headers, body })
 }
 
 /// Takes the `data` out of the envelope.

@@ -22,6 +22,7 @@ pub use nodes::NodeQuery;
 pub use sync::{SyncAnswer, SyncQuery};
 
 use crate::Endpoint;
+use crate::transport::Wire;
 
 /// Asks the registry. Clones share connections and the memory of which endpoint answered last.
 #[derive(Clone)]
@@ -31,7 +32,9 @@ pub struct Client {
 }
 
 struct Inner {
+    /// Makes requests.
     http: reqwest::Client,
+    wire: Wire,
     endpoints: Vec<Endpoint>,
     /// Index of the endpoint that is asked first: the one that answered last.
     preferred: AtomicUsize,
@@ -63,6 +66,11 @@ impl Client {
     /// The same client with less patience for a single endpoint.
     pub(crate) fn with_attempt_timeout(&self, timeout: Duration) -> Self {
         Self { inner: Arc::clone(&self.inner), attempt_timeout: self.attempt_timeout.min(timeout) }
+    }
+
+    /// What requests are sent with.
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.inner.wire
     }
 
     pub(crate) fn preferred_index(&self) -> usize {

@@ -171,7 +171,7 @@ impl Watch {
             None => State::Waiting(Instant::now() + self.backoff.next()),
             Some(target) => {
                 let request = self.request.build(&self.client, &target, self.cursor.revision());
-                State::Connecting(target, Box::pin(stream::open(request)))
+                State::Connecting(target, Box::pin(stream::open(self.client.wire().clone(), request)))
             }
         };
     }

@@ -73,7 +73,7 @@ pub(super) fn search(
 ) -> Search {
     Box::pin(async move {
         while let Some(target) = route.next() {
-            match stream::open(request.build(&client, &target, after)).await {
+            match stream::open(client.wire().clone(), request.build(&client, &target, after)).await {
                 Ok(mut stream) => match stream.next().await {
                     Ok(first) if is_of(cluster, &first) => return Some(Found { target, stream, first }),
                     // It lost the lead at once, or is none of ours.

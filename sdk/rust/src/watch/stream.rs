@@ -7,7 +7,7 @@ use kenger_types::api::path;
 use kenger_types::feed::{BookmarkEvent, ChangeEvent, EventName, LeaderEvent, SnapshotEvent};
 use kenger_types::{NamespaceName, Revision};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -15,8 +15,8 @@ use super::IDLE_TIMEOUT;
 use super::event::DisconnectReason;
 use super::route::Target;
 use crate::client::{Unsuccessful, judge};
-use crate::error::root_cause;
 use crate::sse::{Parser, SseEvent, TooLarge};
+use crate::transport::{Arriving, TransportError, Wire};
 use crate::{Client, Endpoint};
 
 /// How long a member has to begin its answer; it may wait for a leader to be known.
@@ -82,30 +82,26 @@ pub(super) enum OpenFailed {
 }
 
 /// Opens a stream.
-pub(super) async fn open(request: reqwest::RequestBuilder) -> Result<Stream, OpenFailed> {
-    let connection = |error: reqwest::Error| {
-        let reason = root_cause(&error);
-        if error.is_connect() {
-            OpenFailed::NotConnected(reason)
-        } else {
-            OpenFailed::Other(DisconnectReason::Connection(reason))
-        }
+pub(super) async fn open(wire: Wire, request: reqwest::RequestBuilder) -> Result<Stream, OpenFailed> {
+    let connection = |error: TransportError| match error {
+        TransportError::NotConnected(reason) => OpenFailed::NotConnected(reason),
+        TransportError::Lost(reason) => OpenFailed::Other(DisconnectReason::Connection(reason)),
     };
     let late = || OpenFailed::NotConnected(format!("no answer within {HEADERS_TIMEOUT:?}"));
-    let response = tokio::time::timeout(HEADERS_TIMEOUT, request.send()).await.map_err(|_| late())?;
+    let response = tokio::time::timeout(HEADERS_TIMEOUT, wire.send(request)).await.map_err(|_| late())?;
     let mut response = response.map_err(connection)?;
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if response.status() == StatusCode::TEMPORARY_REDIRECT {
+    let header = |name| response.headers.get(name).and_then(|value| value.to_str().ok());
+    if response.status == StatusCode::TEMPORARY_REDIRECT {
         let leader = header(LOCATION).and_then(Endpoint::from_location);
         let unexpected =
             || OpenFailed::Other(DisconnectReason::Unexpected("a redirect to no member".to_owned()));
         return Err(leader.map_or_else(unexpected, OpenFailed::Redirected));
     }
     let is_feed = header(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream"));
-    if response.status() == StatusCode::OK && is_feed {
+    if response.status == StatusCode::OK && is_feed {
         return Ok(Stream::new(response));
     }
-    let status = response.status();
+    let status = response.status;
     let body = tokio::time::timeout(HEADERS_TIMEOUT, excerpt(&mut response)).await.unwrap_or_default();
     Err(OpenFailed::Other(match judge(status, &body) {
         Ok(()) => DisconnectReason::Unexpected(format!("HTTP {status}, but no event stream")),
@@ -118,9 +114,9 @@ pub(super) async fn open(request: reqwest::RequestBuilder) -> Result<Stream, Ope
 }
 
 /// The beginning of a body.
-async fn excerpt(response: &mut Response) -> Vec<u8> {
+async fn excerpt(response: &mut Arriving) -> Vec<u8> {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Ok(Some(chunk)) = response.body.next().await {
         body.extend_from_slice(&chunk);
         if body.len() > REFUSAL_MAX_BYTES {
             break;
@@ -140,14 +136,14 @@ pub(super) enum FeedEvent {
 
 /// An open stream.
 pub(super) struct Stream {
-    response: Response,
+    response: Arriving,
     parser: Parser,
     events: VecDeque<SseEvent>,
     idle_at: Instant,
 }
 
 impl Stream {
-    fn new(response: Response) -> Self {
+    fn new(response: Arriving) -> Self {
         let idle_at = Instant::now() + IDLE_TIMEOUT;
         Self { response, parser: Parser::new(EVENT_MAX_BYTES), events: VecDeque::new(), idle_at }
     }
@@ -160,9 +156,9 @@ impl Stream {
                     return Ok(event);
                 }
             }
-            let chunk = tokio::time::timeout_at(self.idle_at, self.response.chunk()).await;
+            let chunk = tokio::time::timeout_at(self.idle_at, self.response.body.next()).await;
             let chunk = chunk.map_err(|_| DisconnectReason::Idle(IDLE_TIMEOUT))?;
-            let chunk = chunk.map_err(|error| DisconnectReason::Connection(root_cause(&error)))?;
+            let chunk = chunk.map_err(|error| DisconnectReason::Connection(error.into_reason()))?;
             // What has begun and is not complete is dropped with the stream.
             let Some(chunk) = chunk else { return Err(DisconnectReason::Ended) };
             let pushed = self.parser.push(&chunk, &mut self.events);
