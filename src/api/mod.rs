@@ -32,7 +32,7 @@ use error::Failure;
 use gate::Gates;
 use metrics::Metrics;
 
-pub use server::serve;
+pub use server::{Listener, serve};
 
 /// What the API is told by the configuration.
 #[derive(Debug, Clone)]

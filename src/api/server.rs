@@ -6,6 +6,7 @@
 //! envelope in would mean to parse heads a second time before it, or to rewrite what it has written.
 //! Clients take an error without an envelope for one of the connection.
 
+use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -42,15 +44,38 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of resources, wait for some to come free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Where connections come from: TCP, or the network of a simulation.
+pub trait Listener: Send {
+    /// One connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Takes the next connection.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        loop {
+            let (stream, _) = TcpListener::accept(self).await?;
+            match set_options(&stream) {
+                Ok(()) => return Ok(stream),
+                Err(e) => tracing::debug!(error = %e, "a connection ended before it was served"),
+            }
+        }
+    }
+}
+
 /// Serves the API on `listener` until it is stopping; then lets what is in flight end, for a bounded
 /// time. Returns when all connections are closed.
-pub async fn serve(listener: TcpListener, api: Api) {
+pub async fn serve(mut listener: impl Listener, api: Api) {
     let stopping = api.stopping().clone();
     let router = routes::router(api.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
     let aborting = CancellationToken::new();
-    while let Some((stream, place)) = stopping.run_until_cancelled(accept(&listener, &places)).await {
+    while let Some((stream, place)) = stopping.run_until_cancelled(accept(&mut listener, &places)).await {
         let connection = connection(stream, router.clone(), stopping.clone());
         let (api, aborting) = (api.clone(), aborting.clone());
         connections.spawn(async move {
@@ -69,21 +94,15 @@ pub async fn serve(listener: TcpListener, api: Api) {
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &mut L,
     places: &Arc<Semaphore>,
-) -> (TcpStream, Option<tokio::sync::OwnedSemaphorePermit>) {
+) -> (L::Stream, Option<tokio::sync::OwnedSemaphorePermit>) {
     // The semaphore is never closed.
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                if let Err(e) = set_options(&stream) {
-                    tracing::debug!(error = %e, "a connection ended before it was served");
-                    continue;
-                }
-                return (stream, place);
-            }
+            Ok(stream) => return (stream, place),
             Err(e) if is_of_connection(&e) => {}
             Err(e) => {
                 tracing::error!(error = %e, "cannot take connections; trying again");
@@ -112,7 +131,11 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, stopping: CancellationToken) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    stopping: CancellationToken,
+) {
     let service = TowerToHyperService::new(with_axum_body(router));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
