@@ -1,8 +1,10 @@
 //! The HTTP API of one member, as a client meets it.
 
-use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Method, Request};
 use kenger_types::api::{NodeAddress, NodeRegister, header, path};
 use kenger_types::cluster::ClusterStatus;
 use kenger_types::{ApiError, Envelope, ErrorCode, Metadata, Namespace, Node, TtlSeconds, Weight};
@@ -11,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::settings::MemberId;
+use super::transport::{Arriving, Failed, Sockets, Transport};
 
 /// A request that takes longer has been lost.
 const REQUEST_LIMIT: Duration = Duration::from_secs(8);
@@ -75,15 +78,21 @@ pub struct Api {
     pub member: MemberId,
     /// `http://host:port`
     pub url: String,
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
+    limit: Duration,
     token: Option<String>,
 }
 
 impl Api {
     /// A client that shows this token.
     pub fn new(member: MemberId, address: &str, token: Option<&str>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build().unwrap();
-        Self { member, url: format!("http://{address}"), http, token: token.map(str::to_owned) }
+        Self::over(Arc::new(Sockets::new()), member, address, token)
+    }
+
+    /// The same over a transport of another kind.
+    pub fn over(transport: Arc<dyn Transport>, member: MemberId, address: &str, token: Option<&str>) -> Self {
+        let (url, token) = (format!("http://{address}"), token.map(str::to_owned));
+        Self { member, url, transport, limit: REQUEST_LIMIT, token }
     }
 
     /// The same with another token.
@@ -95,8 +104,7 @@ impl Api {
     /// The same, giving up on requests after `limit`.
     #[must_use]
     pub fn with_limit(&self, limit: Duration) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(limit).build().unwrap();
-        Self { http, ..self.clone() }
+        Self { limit, ..self.clone() }
     }
 
     /// Sends a body.
@@ -117,37 +125,43 @@ impl Api {
 
     /// Sends a body; a foreign answer is an outcome like any other.
     pub async fn post_seen<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Seen<T> {
-        self.exchange(self.http.post(format!("{}{path}", self.url)).json(body)).await
+        let body = serde_json::to_vec(body).unwrap();
+        self.exchange(Method::POST, path, body).await
     }
 
     /// Asks for something; a foreign answer is an outcome like any other.
     pub async fn get_seen<T: DeserializeOwned>(&self, path: &str) -> Seen<T> {
-        self.exchange(self.http.get(format!("{}{path}", self.url))).await
+        self.exchange(Method::GET, path, Vec::new()).await
     }
 
-    async fn exchange<T: DeserializeOwned>(&self, mut request: reqwest::RequestBuilder) -> Seen<T> {
+    async fn exchange<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Seen<T> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+            request = request.header("authorization", format!("Bearer {token}"));
         }
-        let unseen = |outcome| Seen { outcome, revision: None };
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) if error.is_connect() => return unseen(Outcome::Unreached),
-            Err(error) => return unseen(Outcome::Unknown(with_causes(&error))),
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        let exchange = async {
+            let answer = self.transport.send(request.body(Bytes::from(body)).unwrap()).await?;
+            let (status, revision) = (answer.status, revision_of(&answer));
+            let text = answer.text().await.map_err(Failed::Lost)?;
+            Ok(Seen { outcome: read_answer(status, &text), revision })
         };
-        let status = response.status().as_u16();
-        let revision = response.headers().get(header::REVISION);
-        let revision = revision.and_then(|value| value.to_str().ok()?.parse().ok());
-        match response.text().await {
-            Ok(text) => Seen { outcome: read_answer(status, &text), revision },
-            Err(error) => unseen(Outcome::Unknown(with_causes(&error))),
+        let unseen = |outcome| Seen { outcome, revision: None };
+        match tokio::time::timeout(self.limit, exchange).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(Failed::Unreached)) => unseen(Outcome::Unreached),
+            Ok(Err(Failed::Lost(reason))) => unseen(Outcome::Unknown(reason)),
+            Err(_) => unseen(Outcome::Unknown(format!("no answer within {:?}", self.limit))),
         }
     }
 
     /// Whether the member says that it has a leader and has caught up.
     pub async fn is_ready(&self) -> bool {
-        let request = self.http.get(format!("{}{}", self.url, path::READYZ)).send();
-        request.await.is_ok_and(|response| response.status().as_u16() == 200)
+        let request = Request::get(format!("{}{}", self.url, path::READYZ)).body(Bytes::new()).unwrap();
+        let answer = tokio::time::timeout(self.limit, self.transport.send(request)).await;
+        answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200))
     }
 
     /// The cluster as this member sees it.
@@ -237,20 +251,23 @@ impl Api {
     ///
     /// # Errors
     /// The member does not serve it at the moment.
-    pub async fn watch(&self, after: Option<u64>, query: &str) -> Result<reqwest::Response, String> {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request = http.get(format!("{}{}?{query}", self.url, path::WATCH));
+    pub async fn watch(&self, after: Option<u64>, query: &str) -> Result<Arriving, String> {
+        let mut request = Request::get(format!("{}{}?{query}", self.url, path::WATCH));
         if let Some(token) = &self.token {
             request = request.header(header::API_TOKEN, token);
         }
         if let Some(after) = after {
             request = request.header("last-event-id", after);
         }
-        let opened = tokio::time::timeout(REQUEST_LIMIT, request.send()).await;
-        let response = opened.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
-        let status = response.status().as_u16();
-        if status == 200 { Ok(response) } else { Err(format!("status {status}")) }
+        let opening = self.transport.send(request.body(Bytes::new()).unwrap());
+        let opened = tokio::time::timeout(REQUEST_LIMIT, opening).await.map_err(|e| e.to_string())?;
+        let answer = opened.map_err(|failed| format!("{failed:?}"))?;
+        if answer.status == 200 { Ok(answer) } else { Err(format!("status {}", answer.status)) }
     }
+}
+
+fn revision_of(answer: &Arriving) -> Option<u64> {
+    answer.headers.get(header::REVISION)?.to_str().ok()?.parse().ok()
 }
 
 fn known<T>(outcome: Outcome<T>) -> Outcome<T> {
@@ -279,10 +296,4 @@ fn read_answer<T: DeserializeOwned>(status: u16, text: &str) -> Outcome<T> {
         Ok(error) => Outcome::Refused(error),
         Err(error) => Outcome::Foreign(format!("a foreign error {status}, {error}: {text}")),
     }
-}
-
-/// `reqwest` says what it was at, and only its sources say what went wrong.
-fn with_causes(error: &reqwest::Error) -> String {
-    let causes = std::iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -16,6 +16,7 @@ mod python;
 mod settings;
 mod skip;
 mod sse;
+mod transport;
 mod wait;
 
 pub use api::{Api, Outcome, Seen};
@@ -35,4 +36,5 @@ pub use python::python_with_kengerkit;
 pub use settings::{MemberId, Settings};
 pub use skip::skip;
 pub use sse::{Parser as SseParser, Sse, SseEvent};
+pub use transport::{Arriving, BoxFuture, Chunks, Failed, Transport};
 pub use wait::{eventually, eventually_some};

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::api::Api;
+use super::transport::Arriving;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct SseEvent {
 /// A stream of events.
 #[derive(Debug)]
 pub struct Sse {
-    response: reqwest::Response,
+    answer: Arriving,
     parser: Parser,
 }
 
@@ -37,7 +38,7 @@ impl Sse {
     /// # Errors
     /// The member does not serve it at the moment.
     pub async fn open_with(api: &Api, after: Option<u64>, query: &str) -> Result<Self, String> {
-        Ok(Self { response: api.watch(after, query).await?, parser: Parser::default() })
+        Ok(Self { answer: api.watch(after, query).await?, parser: Parser::default() })
     }
 
     /// The next event; `None` when the stream has ended, in whichever way.
@@ -46,7 +47,7 @@ impl Sse {
             if let Some(event) = self.parser.events.pop_front() {
                 return Some(event);
             }
-            let chunk = self.response.chunk().await.ok()??;
+            let chunk = self.answer.body.next().await?.ok()?;
             self.parser.feed(&chunk);
         }
     }

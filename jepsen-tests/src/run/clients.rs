@@ -116,7 +116,7 @@ impl Clients {
     ///
     /// # Errors
     /// Who was not told.
-    pub(super) async fn end_watching(&self, revision: u64, limit: Duration) -> Result<(), String> {
+    pub async fn end_watching(&self, revision: u64, limit: Duration) -> Result<(), String> {
         let watching = std::mem::take(&mut *self.shared.watching.lock().unwrap());
         let late = || watching.iter().filter(|(watcher, _)| watcher.told() < Some(revision));
         let all_are_told = eventually_some("", 2 * limit, async || late().next().is_none().then_some(()));

@@ -26,6 +26,7 @@ pub use arena::{Arena, Setup, process};
 pub use client::{ANSWER_LIMIT, Client, address};
 pub use clients::Clients;
 pub use mix::{Combination, draw, short};
+pub use monitor::{look_after, state};
 pub use plan::{Backend, MEMBERS, Plan, Store, TIME_LIMITS};
 pub use recorder::{RECORDS_MAX, Recorder, Tally};
 use stage::Stopped;

@@ -23,7 +23,7 @@ const STATE_ONCE_IN: u32 = 12;
 const STATE_TRIES: u32 = 8;
 
 /// Looks at one member until it is told to stop.
-pub(super) async fn look_after(api: Api, recorder: Recorder, stop: CancellationToken) {
+pub async fn look_after(api: Api, recorder: Recorder, stop: CancellationToken) {
     let api = api.with_limit(ANSWER_LIMIT);
     let mut last = None;
     for turn in (0..STATE_ONCE_IN).cycle() {
@@ -51,7 +51,7 @@ async fn look(api: &Api, recorder: &Recorder, last: &mut Option<(u64, Option<u64
 }
 
 /// All that a member has applied; `None` if it does not say, or moves on faster than it can be read.
-pub(super) async fn state(api: &Api, recorder: &Recorder) -> Option<StateRecord> {
+pub async fn state(api: &Api, recorder: &Recorder) -> Option<StateRecord> {
     for _ in 0..STATE_TRIES {
         let namespaces =
             api.get_seen::<Vec<Namespace>>(&format!("{}?consistency=stale", path::NAMESPACE_LIST)).await;
