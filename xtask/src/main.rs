@@ -1,10 +1,11 @@
-//! Kenger's development tasks: `cargo xtask test | ci | fix | tidy | bench`.
+//! Kenger's development tasks: `cargo xtask test | ci | fix | tidy | sim | bench`.
 //!
 //! `test` and `tidy` never change a file of the repository; `fix` does.
 
 mod bench;
 mod docker;
 mod fix;
+mod sim;
 mod suite;
 mod tidy;
 mod workspace;
@@ -31,6 +32,8 @@ enum Task {
     Fix,
     /// Check the rules of the house: layers, headers, leftovers, lengths, manifests, texts.
     Tidy,
+    /// Simulate whole clusters from seeds: `cargo xtask sim -- run --seeds 0..200`.
+    Sim(sim::Options),
     /// Build the image that the Docker test starts, from base images made on this machine.
     Image,
     /// Measure a release build: a cluster, gateways, and beside them what a user would take instead.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Test(options) => suite::run(&root, &options, suite::Kind::Local),
         Task::Ci(options) => suite::run(&root, &options, suite::Kind::Ci),
         Task::Bench(options) => bench::run(&root, &options),
+        Task::Sim(options) => sim::run(&root, &options),
         Task::Fix => fix::run(&root),
         Task::Tidy => exit(suite::tidy_step(&root)),
         Task::Image => {

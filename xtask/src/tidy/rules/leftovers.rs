@@ -18,6 +18,7 @@ const PROGRAMS: &[&str] = &[
     "src/bin/",
     "src/dev/",
     "jepsen-tests/src/cli/",
+    "jepsen-tests/sim/src/",
     "xtask/src/",
 ];
 

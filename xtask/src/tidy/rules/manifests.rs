@@ -18,6 +18,10 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("kenger-gateway", &["kenger-sdk", "kenger-types", "kenger-mutant"]),
     ("jepsen-tests", &["kenger-types", "kenger-mutant"]),
     ("kenger", &["kenger-cluster", "kenger-types", "kenger-sdk", "kenger-gateway", "kenger-mutant"]),
+    (
+        "kenger-sim",
+        &["jepsen-tests", "kenger", "kenger-cluster", "kenger-mutant", "kenger-sdk", "kenger-types"],
+    ),
     ("xtask", &[]),
 ];
 
