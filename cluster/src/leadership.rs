@@ -1,7 +1,7 @@
 //! Who leads, as far as this member knows: Raft's metrics, and when the leader was last heard from.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kenger_types::MemberId;
@@ -28,8 +28,9 @@ pub struct Leadership {
     pub leader: Option<MemberAddress>,
     /// Whether it is this member, with everything of earlier terms applied.
     pub is_leader: bool,
-    /// How long ago this member last heard from the leader (`Duration::MAX`: never, or none is known);
-    /// on the leader itself, 0 while a quorum answers it, else how long ago it last did.
+    /// How long ago this member last heard from a leader, be it another one than now or one that is
+    /// known no more (`Duration::MAX`: never since it was started). On the leader itself, 0 while a
+    /// quorum answers it, else how long ago it last did.
     pub lag: Duration,
 }
 
@@ -47,28 +48,50 @@ pub(crate) enum Route {
     Nowhere(&'static str),
 }
 
-/// When a leader last sent entries or a heartbeat to this member.
+/// When a leader last sent entries or a heartbeat to this member, and when it last led itself.
 #[derive(Debug, Default)]
-pub(crate) struct Contact(Mutex<Option<(VoteOf<TypeConfig>, Instant)>>);
+pub(crate) struct Contact(Mutex<Contacts>);
+
+#[derive(Debug, Default)]
+struct Contacts {
+    /// The vote of the leader that was heard from last.
+    heard: Option<(VoteOf<TypeConfig>, Instant)>,
+    /// A quorum answered this member as its leader.
+    led: Option<Instant>,
+}
 
 impl Contact {
+    fn lock(&self) -> MutexGuard<'_, Contacts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Something came from the leader with this vote, which Raft has accepted.
     pub(crate) fn heard(&self, vote: VoteOf<TypeConfig>, at: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((vote, at));
+        self.lock().heard = Some((vote, at));
     }
 
     /// Something came from a member with this vote. If Raft accepted that vote before, its leader
     /// was heard from; else that shows only when Raft has answered, after the entries are synced.
     pub(crate) fn arrived(&self, vote: &VoteOf<TypeConfig>, at: Instant) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, last)) = last.as_mut().filter(|(accepted, _)| accepted == vote) {
+        let mut last = self.lock();
+        if let Some((_, last)) = last.heard.as_mut().filter(|(accepted, _)| accepted == vote) {
             *last = at;
         }
     }
 
+    fn led(&self, at: Option<Instant>) {
+        let mut last = self.lock();
+        last.led = last.led.max(at);
+    }
+
     fn last_of(&self, leader: u64) -> Option<Instant> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(vote, _)| *vote.leader_id().node_id() == leader).map(|(_, at)| *at)
+        let last = self.lock();
+        last.heard.as_ref().filter(|(vote, _)| *vote.leader_id().node_id() == leader).map(|(_, at)| *at)
+    }
+
+    fn last(&self) -> Option<Instant> {
+        let last = self.lock();
+        last.led.max(last.heard.as_ref().map(|(_, at)| *at))
     }
 }
 
@@ -152,8 +175,8 @@ impl Observer {
             Route::To(peer) => (Some(peer.member), self.contact_age(peer.member)),
             Route::Nowhere(_) => (None, None),
         };
-        let lag = since.unwrap_or(Duration::MAX);
-        let is_heard = lag <= self.timing.election_timeout_max;
+        let is_heard = since.is_some_and(|since| since <= self.timing.election_timeout_max);
+        let lag = since.or_else(|| self.contact.last().map(|at| self.age(at))).unwrap_or(Duration::MAX);
         let is_here = leader == Some(self.me);
         Leadership {
             leader: leader
@@ -217,7 +240,11 @@ impl Observer {
     }
 
     fn contact_age(&self, leader: MemberId) -> Option<Duration> {
-        self.contact.last_of(leader.0).map(|at| self.env.now().saturating_duration_since(at))
+        self.contact.last_of(leader.0).map(|at| self.age(at))
+    }
+
+    fn age(&self, at: Instant) -> Duration {
+        self.env.now().saturating_duration_since(at)
     }
 
     /// Tells `changes` of each change of leader, until `stop`. That a leader has fallen silent shows
@@ -226,7 +253,9 @@ impl Observer {
         let mut metrics = self.metrics.clone();
         loop {
             // Seen before it is looked at, so that no change is missed.
-            metrics.borrow_and_update();
+            let age = self.quorum_age(&metrics.borrow_and_update());
+            // Raft forgets it when this member ceases to lead.
+            self.contact.led(age.and_then(|age| self.env.now().checked_sub(age)));
             changes.tell(self.leadership(), self.lead());
             let settles = tokio::time::sleep(self.timing.heartbeat_interval);
             tokio::select! {

@@ -7,6 +7,7 @@ use openraft::Membership;
 use openraft::alias::{LogIdOf, StoredMembershipOf, WatchSenderOf};
 use openraft::async_runtime::watch::WatchSender;
 use openraft::impls::leader_id_adv::LeaderId;
+use openraft::metrics::SerdeInstant;
 use openraft::type_config::TypeConfigExt;
 use openraft::vote::RaftVote;
 
@@ -111,4 +112,36 @@ async fn a_tail_that_no_quorum_had_is_not_waited_for() {
 async fn a_member_with_an_empty_log_has_nothing_to_recover() {
     let (observer, _raft) = restarted(None);
     assert_eq!(named(&observer).await, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lag_counts_from_the_last_leader_that_was_heard_from_also_when_none_is_known() {
+    let (observer, raft) = restarted(None);
+    raft.tells(|metrics| metrics.current_leader = None);
+    tokio::time::advance(Duration::from_secs(3)).await;
+    let alone = observer.leadership();
+    assert_eq!((alone.leader, alone.lag), (None, Duration::from_secs(3)));
+    // A new leader is known by its vote before it has sent anything.
+    raft.tells(|metrics| metrics.current_leader = Some(3));
+    let unheard = observer.leadership();
+    assert_eq!((unheard.leader, unheard.lag), (None, Duration::from_secs(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lag_of_a_member_that_led_counts_from_the_last_answer_of_a_quorum() {
+    let (observer, raft) = restarted(None);
+    let changes = Arc::new(LeadershipChanges::new(observer.leadership()));
+    tokio::spawn(observer.clone().watch(changes, CancellationToken::new()));
+    raft.tells(|metrics| {
+        (metrics.current_leader, metrics.state) = (Some(1), ServerState::Leader);
+        metrics.last_quorum_acked = Some(SerdeInstant::new(TypeConfig::now()));
+    });
+    assert_eq!(named(&observer).await, Some(1));
+    raft.tells(|metrics| {
+        (metrics.current_leader, metrics.state) = (None, ServerState::Follower);
+        metrics.last_quorum_acked = None;
+    });
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let alone = observer.leadership();
+    assert_eq!((alone.leader, alone.lag), (None, Duration::from_secs(2)));
 }
