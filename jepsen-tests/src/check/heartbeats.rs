@@ -116,6 +116,18 @@ impl Life<'_> {
         own.unwrap_or(self.evidence.history.run.timers.node_ttl)
     }
 
+    /// Silence after which it is deleted: a node with a time to live of its own stays offline for as long
+    /// as any other.
+    fn delete_after(&self, told: &[Told]) -> Micros {
+        let timers = &self.evidence.history.run.timers;
+        timers.node_delete_after + self.last_ttl(told).saturating_sub(timers.node_ttl)
+    }
+
+    /// The time to live that it was last told with; its end tells none.
+    fn last_ttl(&self, told: &[Told]) -> Micros {
+        self.ttl(told.iter().rev().find(|told| told.node.is_some()))
+    }
+
     /// The time before which the last renewal of the lease before this change was not.
     fn renewed(&self, index: usize) -> Option<Micros> {
         let before = self.told[..index].iter().rev().find(|told| is_renewal(told))?;
@@ -142,7 +154,7 @@ impl Life<'_> {
                     self.beats.iter().filter(|beat| beat.returned <= certain).map(|beat| beat.called).max();
                 let Some(renewed) = self.renewed(index).max(beat) else { continue };
                 let at = self.clock.not_after(told.revision);
-                let due = renewed + self.evidence.history.run.timers.node_delete_after;
+                let due = renewed + self.delete_after(&self.told[..index]);
                 if at < due {
                     let what = format!("deleted {} after it was last heard from", ms(at - renewed.min(at)));
                     report.broken(
@@ -186,7 +198,7 @@ impl Life<'_> {
 
     /// A read does not show a node offline that has just been heard from.
     fn is_seen_online(&self, report: &mut Report) {
-        let ttl = self.ttl(self.told.last());
+        let ttl = self.last_ttl(self.told);
         for (place, operation) in &self.operations {
             let Outcome::Done(Answer::Node(node)) = &operation.outcome else { continue };
             if operation.action != Action::Read || node.status == NodeStatus::Online {
@@ -209,7 +221,7 @@ impl Life<'_> {
 
     /// A heartbeat of a node that is registered finds it.
     fn is_known(&self, report: &mut Report) {
-        let delete_after = self.evidence.history.run.timers.node_delete_after;
+        let delete_after = self.delete_after(self.told);
         for (place, beat) in &self.operations {
             let is_unknown =
                 beat.action == Action::Heartbeat && matches!(beat.outcome, Outcome::Rejected(Answer::Absent));
@@ -251,7 +263,7 @@ impl Life<'_> {
         let slack = timers.lease_tick + timers.election_timeout_max + LIVENESS_MARGIN;
         for (silent, heard) in self.silences() {
             for (rule, after) in
-                [("late", self.ttl(self.told.last())), ("undeleted", timers.node_delete_after)]
+                [("late", self.last_ttl(self.told)), ("undeleted", self.delete_after(self.told))]
             {
                 let Some(due) = due(silent, after + slack, disturbances).filter(|due| *due < heard) else {
                     continue;

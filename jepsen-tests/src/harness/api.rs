@@ -260,7 +260,7 @@ impl Api {
             request = request.header("last-event-id", after);
         }
         let opening = self.transport.send(request.body(Bytes::new()).unwrap());
-        let opened = tokio::time::timeout(REQUEST_LIMIT, opening).await.map_err(|e| e.to_string())?;
+        let opened = tokio::time::timeout(self.limit, opening).await.map_err(|e| e.to_string())?;
         let answer = opened.map_err(|failed| format!("{failed:?}"))?;
         if answer.status == 200 { Ok(answer) } else { Err(format!("status {}", answer.status)) }
     }

@@ -27,6 +27,9 @@ pub(super) enum Habit {
     Restless,
 }
 
+/// A member that has not begun its answer within this time is left for another one.
+const OPEN_LIMIT: Duration = Duration::from_secs(3);
+
 /// A watcher at work.
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
@@ -51,7 +54,8 @@ impl Watcher {
         habit: Habit,
         stop: CancellationToken,
     ) -> Self {
-        Self { number, apis: apis.to_vec(), namespaces, recorder, rng, habit, stop, told: Arc::default() }
+        let apis = apis.iter().map(|api| api.with_limit(OPEN_LIMIT)).collect();
+        Self { number, apis, namespaces, recorder, rng, habit, stop, told: Arc::default() }
     }
 
     /// The revision that it has been told of, if it has been told anything.

@@ -7,7 +7,7 @@
 //! 10-20 h1 read => absent                                      or mismatch=5, ok, notdone, unknown, foreign
 //! 25 w1@2 opened after=5 ns=a,b                                a watcher, at member 2
 //! 25 w1 snapshot 5 | ns a mod=1 | h1 id=1 v=7 mod=4            also bookmark 5, leader, ended
-//! 26 w1 change 6 | put h1 registered id=1 v=7 | del h1 expired id=1
+//! 26 w1 change 6 | put h1 registered id=1 v=7 | del h1 expired id=1     ttl=60: seconds of its own
 //!                                                              event=7: with that id; noid, unreadable
 //! 30 m1 state 6 final | h1 id=1 v=7 mod=6
 //! 30 m1 lead 2 1                                               term and leader; - for none
@@ -345,7 +345,7 @@ fn node(revision: u64, words: &[&str]) -> Node {
         status: status(words),
         metadata: Metadata::try_from(metadata.into_iter().collect::<std::collections::BTreeMap<_, _>>())
             .unwrap(),
-        ttl_seconds: None,
+        ttl_seconds: number::<i64>(words, "ttl").map(|seconds| seconds.try_into().unwrap()),
         last_heartbeat: None,
         created_at: Timestamp::from_unix_ms(0),
         updated_at: Timestamp::from_unix_ms(mod_revision),
