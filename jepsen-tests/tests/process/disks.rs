@@ -53,8 +53,9 @@ async fn fails_and_comes_back(
         fail(&disks, id);
         let (status, log) = cluster.ends_by_itself(id, END_LIMIT).await;
         assert!(!status.success(), "{status}");
-        let last = log.lines().last().unwrap_or_default();
-        assert!(last.contains("cannot go on") && last.contains(word), "not said clearly at the end: {last}");
+        // Raft's own task may have a word of its own after that.
+        let is_said = log.lines().any(|line| line.contains("cannot go on") && line.contains(word));
+        assert!(is_said, "not said clearly: {log}");
         assert!(!log.contains("put aside"), "a disk without room is no damaged store: {log}");
         progress(&writers, 60).await;
 

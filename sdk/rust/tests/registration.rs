@@ -58,3 +58,21 @@ async fn a_member_that_hangs_does_not_cost_the_node_its_time_to_live() {
     assert!(before.elapsed() < Duration::from_millis(450), "{:?}", before.elapsed());
     assert_eq!((hanging.count(), healthy.count()), (1, 1));
 }
+
+#[tokio::test]
+async fn the_only_member_that_hangs_once_does_not_cost_the_node_its_time_to_live() {
+    let member = Member::start(|number, request| match request.target.as_str() {
+        path::HEARTBEAT if number == 1 => Reply::Hang,
+        path::HEARTBEAT => ok(&json!({"status": "online", "ttl_seconds": 1})),
+        _ => ok(&node_json(8080)),
+    })
+    .await;
+    let registration = client(&[&member]).register_and_keep(node(), KeepOptions::default());
+    registration.registered().await.unwrap();
+    let mut status = registration.status();
+    let first = status.borrow().confirmed_at.expect("registered");
+    let again = status.wait_for(|status| status.confirmed_at > Some(first));
+    tokio::time::timeout(Duration::from_secs(5), again).await.expect("confirmed again").unwrap();
+    let silent = registration.status().borrow().confirmed_at.unwrap() - first;
+    assert!(silent < Duration::from_secs(1), "its time to live is a second, and it was silent for {silent:?}");
+}

@@ -131,7 +131,7 @@ impl ClientBuilder {
             authorization: self.token.as_deref().map(authorization).transpose()?,
             timeout: self.timeout,
         };
-        Ok(Client { inner: Arc::new(inner), attempt_timeout: self.attempt_timeout })
+        Ok(Client { inner: Arc::new(inner), attempt_timeout: self.attempt_timeout, is_hasty: false })
     }
 }
 

@@ -126,8 +126,9 @@ impl Client {
             if left.is_zero() {
                 break;
             }
-            // There is no point in giving up on the last one early.
-            let may_go_on = call.repeat != Repeat::Never && attempt + 1 < count;
+            // There is no point in giving up on the last one early, unless somebody tries again at once.
+            let is_last = attempt + 1 == count && !self.is_hasty;
+            let may_go_on = call.repeat != Repeat::Never && !is_last;
             let bound = if may_go_on { left.min(self.attempt_timeout + call.wait) } else { left };
             let failure = |code, reason| Failure { endpoint: endpoint.clone(), code, reason };
             match self.attempt(endpoint, call, bound).await {

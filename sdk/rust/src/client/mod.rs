@@ -29,6 +29,8 @@ use crate::transport::Wire;
 pub struct Client {
     inner: Arc<Inner>,
     attempt_timeout: Duration,
+    /// Whoever calls tries again soon, so the last endpoint gets no more time than the others.
+    is_hasty: bool,
 }
 
 struct Inner {
@@ -63,9 +65,11 @@ impl Client {
         &self.inner.endpoints[self.preferred_index()]
     }
 
-    /// The same client with less patience for a single endpoint.
+    /// The same client with less patience for a single endpoint, the last one included: for somebody
+    /// who tries again soon. A call that must not be repeated is still waited for.
     pub(crate) fn with_attempt_timeout(&self, timeout: Duration) -> Self {
-        Self { inner: Arc::clone(&self.inner), attempt_timeout: self.attempt_timeout.min(timeout) }
+        let attempt_timeout = self.attempt_timeout.min(timeout);
+        Self { inner: Arc::clone(&self.inner), attempt_timeout, is_hasty: true }
     }
 
     /// What requests are sent with.
