@@ -74,5 +74,8 @@ async fn the_only_member_that_hangs_once_does_not_cost_the_node_its_time_to_live
     let again = status.wait_for(|status| status.confirmed_at > Some(first));
     tokio::time::timeout(Duration::from_secs(5), again).await.expect("confirmed again").unwrap();
     let silent = registration.status().borrow().confirmed_at.unwrap() - first;
-    assert!(silent < Duration::from_secs(1), "its time to live is a second, and it was silent for {silent:?}");
+    assert!(
+        silent < Duration::from_secs(1),
+        "its time to live is a second, and it was silent for {silent:?}"
+    );
 }
