@@ -15,6 +15,10 @@ const STALE_MAX: Micros = 1_000_000;
 /// and has found it healthy.
 const SETTLED_AFTER: Micros = 1_000_000;
 
+/// The promise is of a gateway that is connected: after a fault it may take this long until it follows
+/// the feed of a leader again (the longest wait between two of its tries, and the tries).
+const RECONNECTED_AFTER: Micros = 2_000_000;
+
 /// See the module.
 pub(super) struct Availability;
 
@@ -152,7 +156,8 @@ fn routed<'a>(
             && other.serves(since.saturating_sub(SETTLED_AFTER), request.returned)
     });
     let is_lead_steady = !evidence.leads.iter().any(|(_, lead)| (since..=request.called).contains(&lead.at));
-    if !other_serves || !is_lead_steady || evidence.is_disturbed(since, request.called) {
+    let is_disturbed = evidence.is_disturbed(since.saturating_sub(RECONNECTED_AFTER), request.called);
+    if !other_serves || !is_lead_steady || is_disturbed {
         return;
     }
     let lag = request.called - since;

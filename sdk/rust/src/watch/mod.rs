@@ -30,8 +30,9 @@ use stream::{FeedEvent, OpenFailed, Stream};
 
 /// The first wait after every endpoint has been tried in vain.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// The longest such wait.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// The longest such wait. A gateway that waits routes by what it knew before, so it is short: after an
+/// outage of all members, however long, it costs each of them a connection a second.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A stream that lived this long was a good one: what fails after it is tried again at once.
 const STEADY_AFTER: Duration = Duration::from_secs(5);
 /// A stream that delivered something makes the next wait as short as after this many failures.
