@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::victims::{self, Whom};
 use super::{Nemesis, Struck};
-use crate::harness::{MemberId, SseEvent, SseParser};
+use crate::harness::{MemberId, SseParser};
 use crate::history::{FeedItem, FeedRecord, PASSING_WATCHERS_FROM, Record, Timers};
-use crate::run::Arena;
+use crate::run::{Arena, feed_item};
 
 /// How many of them there are when there are many.
 const MANY: usize = 32;
@@ -146,23 +146,13 @@ async fn read_on(arena: &Arena, watcher: u32, member: MemberId, mut stream: TcpS
         }
         while let Some(event) = parser.events.pop_front() {
             events += 1;
-            if let Some(item) = item(event) {
+            if let Some(item) = feed_item(event) {
                 note(item);
             }
         }
     };
     note(FeedItem::Ended { reason: reason.to_owned() });
     events
-}
-
-fn item(SseEvent { name, id, data: body }: SseEvent) -> Option<FeedItem> {
-    match name.as_str() {
-        "snapshot" => Some(FeedItem::Snapshot { id, body }),
-        "change" => Some(FeedItem::Change { id, body }),
-        "bookmark" => Some(FeedItem::Bookmark { id, body }),
-        "leader" => Some(FeedItem::Leader { body }),
-        _ => None,
-    }
 }
 
 /// Hands on what comes after the head of the answer.

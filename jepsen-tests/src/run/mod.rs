@@ -32,6 +32,8 @@ pub use recorder::{RECORDS_MAX, Recorder, Tally};
 use stage::Stopped;
 pub use verdicts::{Conclusion, HISTORY_FILE, VACUITY, VERDICTS_FILE, Verdicts};
 
+pub(crate) use watch::feed_item;
+
 use crate::check;
 use crate::history::{History, Run};
 

@@ -107,7 +107,7 @@ impl Watcher {
                 Ok(None) => return "the stream ended".to_owned(),
                 Ok(Some(event)) => {
                     let id = event.id;
-                    let Some(item) = item(event) else { continue };
+                    let Some(item) = feed_item(event) else { continue };
                     self.note(member, item);
                     // What a client of server-sent events keeps: the last id that came.
                     if let Some(id) = id {
@@ -126,7 +126,7 @@ impl Watcher {
 }
 
 /// `None`: an event that this version does not know, which clients pass over.
-fn item(SseEvent { name, id, data: body }: SseEvent) -> Option<FeedItem> {
+pub(crate) fn feed_item(SseEvent { name, id, data: body }: SseEvent) -> Option<FeedItem> {
     match name.as_str() {
         "snapshot" => Some(FeedItem::Snapshot { id, body }),
         "change" => Some(FeedItem::Change { id, body }),
