@@ -169,7 +169,7 @@ impl RaftNetworkV2<TypeConfig> for RaftPeer {
 
     /// Sends on while answers are under way. One connection keeps the order in both directions, and
     /// the other member hands the appends to Raft in the order in which they came; the answers are
-    /// awaited in that order, too.
+    /// awaited in that order, too. Not each is told, see [`Appends::is_answer_to_more`].
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,
@@ -280,11 +280,27 @@ impl<S: Stream<Item = Append> + Unpin> Appends<'_, S> {
                     let (prev, last) = self.in_flight.pop_front()?.range;
                     let result =
                         answer.and_then(|response| matching(response, prev, last)).map_err(RpcError::from);
+                    if let Ok(Ok(matching)) = &result
+                        && self.is_answer_to_more(matching)
+                    {
+                        continue;
+                    }
                     let goes_on = matches!(&result, Ok(Ok(_)));
                     return Some((result, goes_on.then_some(self)));
                 }
             }
         }
+    }
+}
+
+impl<S> Appends<'_, S> {
+    /// Whether Raft would take `matching` for the answer to something that has none yet: to everything that ends
+    /// where that does. An append without entries, which tells that more is committed, ends where the one
+    /// before it does. Raft would believe that a quorum has answered what was sent just now, and a leader that
+    /// was cut off would serve reads and acknowledge heartbeats by answers of long ago. The answer to the last
+    /// of them tells the same.
+    fn is_answer_to_more(&self, matching: &Option<LogId>) -> bool {
+        self.in_flight.front().is_some_and(|next| next.range.1 <= *matching)
     }
 }
 

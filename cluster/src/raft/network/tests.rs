@@ -11,6 +11,7 @@ use openraft::alias::EntryOf;
 use openraft::impls::leader_id_adv::LeaderId;
 use openraft::vote::RaftVote;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -23,7 +24,11 @@ const FOLLOWER: PeerIdentity =
 
 /// Takes every append, and remembers them.
 #[derive(Clone, Default)]
-struct Follower(Arc<Mutex<Vec<Append>>>);
+struct Follower {
+    seen: Arc<Mutex<Vec<Append>>>,
+    /// If so, nothing is answered before so many have come.
+    answers_from: Option<watch::Sender<usize>>,
+}
 
 impl Admission for Follower {
     fn identity(&self) -> PeerIdentity {
@@ -38,8 +43,17 @@ impl Admission for Follower {
 impl Service for Follower {
     fn call(&mut self, request: Request) -> BoxAnswer {
         let Request::Append(append) = request else { panic!("{}", request.name()) };
-        self.0.lock().unwrap().push(append);
-        Box::pin(async { Response::Append(AppendEntriesResponse::Success) })
+        self.seen.lock().unwrap().push(append);
+        let answers_from = self.answers_from.clone();
+        if let Some(left) = &answers_from {
+            left.send_modify(|left| *left = left.saturating_sub(1));
+        }
+        Box::pin(async move {
+            if let Some(left) = answers_from {
+                left.subscribe().wait_for(|left| *left == 0).await.unwrap();
+            }
+            Response::Append(AppendEntriesResponse::Success)
+        })
     }
 }
 
@@ -67,22 +81,13 @@ fn entry(index: u64) -> EntryOf<TypeConfig> {
     EntryOf::<TypeConfig> { log_id: log_id(index), payload: EntryPayload::Normal(proposal) }
 }
 
-#[tokio::test]
-async fn an_append_larger_than_a_frame_arrives_in_parts_that_follow_each_other() {
+/// What a leader is told when it sends these to `follower`.
+async fn answers(follower: &Follower, appends: Vec<Append>) -> Vec<Option<LogId>> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (follower, stop) = (Follower::default(), CancellationToken::new());
+    let stop = CancellationToken::new();
     let server = Server::new(Env::system(), SECRET, Arc::new(follower.clone()), stop.clone());
     tokio::spawn(server.run(Box::new(listener)));
-
-    // About 18 MB, more than twice what a frame holds.
-    let entries: Vec<_> = (11..=1_010).map(entry).collect();
-    let append = Append {
-        vote: VoteOf::<TypeConfig>::from_leader_id(LEADER, true),
-        prev_log_id: Some(log_id(10)),
-        entries: entries.clone(),
-        leader_commit: Some(log_id(9)),
-    };
     let side = caller(1, SECRET);
     let mut peer = RaftPeer {
         env: Env::system(),
@@ -91,10 +96,40 @@ async fn an_append_larger_than_a_frame_arrives_in_parts_that_follow_each_other()
         appends_over: Purpose::Log,
     };
     let option = RPCOption::new(Duration::from_secs(20));
-    let answers = peer.stream_append(stream::iter([append]), option).await.unwrap();
-    let answers: Vec<_> = answers.map(|answer| answer.unwrap().unwrap()).collect().await;
+    let answers = peer.stream_append(stream::iter(appends), option).await.unwrap();
+    let answers = answers.map(|answer| answer.unwrap().unwrap()).collect().await;
+    stop.cancel();
+    answers
+}
 
-    let parts = std::mem::take(&mut *follower.0.lock().unwrap());
+fn append(after: u64, entries: Vec<EntryOf<TypeConfig>>, commit: u64) -> Append {
+    Append {
+        vote: VoteOf::<TypeConfig>::from_leader_id(LEADER, true),
+        prev_log_id: Some(log_id(after)),
+        entries,
+        leader_commit: Some(log_id(commit)),
+    }
+}
+
+/// Raft takes what answers the first for an answer to the second as well, which was sent later: to a leader
+/// that was cut off, and is told late what it was answered before, that would be proof that it still leads.
+#[tokio::test]
+async fn an_answer_is_not_told_while_something_that_ends_at_the_same_entry_is_unanswered() {
+    let follower = Follower { answers_from: Some(watch::Sender::new(3)), ..Follower::default() };
+    let appends =
+        vec![append(10, vec![entry(11)], 9), append(11, Vec::new(), 11), append(11, vec![entry(12)], 11)];
+    assert_eq!(answers(&follower, appends).await, [Some(log_id(11)), Some(log_id(12))]);
+    assert_eq!(follower.seen.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_append_larger_than_a_frame_arrives_in_parts_that_follow_each_other() {
+    // About 18 MB, more than twice what a frame holds.
+    let entries: Vec<_> = (11..=1_010).map(entry).collect();
+    let follower = Follower::default();
+    let answers = answers(&follower, vec![append(10, entries.clone(), 9)]).await;
+
+    let parts = std::mem::take(&mut *follower.seen.lock().unwrap());
     assert!(parts.len() > 2, "halves are halved again");
     let mut before = Some(log_id(10));
     for (part, answer) in parts.iter().zip(&answers) {
@@ -105,5 +140,4 @@ async fn an_append_larger_than_a_frame_arrives_in_parts_that_follow_each_other()
     }
     assert_eq!(answers.len(), parts.len());
     assert_eq!(parts.into_iter().flat_map(|part| part.entries).collect::<Vec<_>>(), entries);
-    stop.cancel();
 }
