@@ -27,6 +27,9 @@ use super::{Api, cluster, feed};
 /// An idle stream tells this often how far the feed has come.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(5);
 
+/// Tells nothing, and keeps a connection busy (HTML standard, "Server-sent events").
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Tells nginx not to hold events back.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -202,7 +205,7 @@ impl Stream {
                         return None;
                     }
                 },
-                () = tokio::time::sleep_until(self.bookmark_due) => return Some(self.bookmark()),
+                () = tokio::time::sleep_until(self.bookmark_due) => return Some(self.sign_of_life()),
             }
         }
     }
@@ -248,7 +251,12 @@ impl Stream {
         }
     }
 
-    fn bookmark(&mut self) -> Bytes {
+    /// What an idle stream tells: how far the feed has come, once the subscriber knows where it began.
+    fn sign_of_life(&mut self) -> Bytes {
+        if self.progress == Progress::Begin {
+            self.bookmark_due = Instant::now() + BOOKMARK_EVERY;
+            return COMMENT;
+        }
         self.bookmark_at(self.subscription.revision())
     }
 

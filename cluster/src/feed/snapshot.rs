@@ -6,6 +6,7 @@
 //! waits for its end and shares the next one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -22,15 +23,17 @@ pub struct SnapshotItem {
     state: Arc<State>,
     filter: FeedFilter,
     encoded: OnceLock<Bytes>,
-    /// Held by whoever encodes.
+    /// Held by whoever encodes, and in passing by those who wait for the end of it.
     encoder: tokio::sync::Mutex<()>,
+    is_being_encoded: AtomicBool,
     workers: Workers,
 }
 
 impl SnapshotItem {
     /// A snapshot of `state` for subscribers with this filter, encoded where `workers` says.
     pub(super) fn new(state: Arc<State>, filter: FeedFilter, workers: Workers) -> Self {
-        Self { state, filter, encoded: OnceLock::new(), encoder: tokio::sync::Mutex::new(()), workers }
+        let (encoder, is_being_encoded) = (tokio::sync::Mutex::new(()), AtomicBool::new(false));
+        Self { state, filter, encoded: OnceLock::new(), encoder, is_being_encoded, workers }
     }
 
     /// What to begin from.
@@ -62,6 +65,7 @@ impl SnapshotItem {
         if let Some(encoded) = self.encoded.get() {
             return encoded.clone();
         }
+        let _under_way = UnderWay::begin(&self.is_being_encoded);
         let item = Arc::clone(self);
         let encoding =
             self.workers.run(move || item.encoded.get_or_init(|| encode(&item.state, &item.filter)).clone());
@@ -75,14 +79,31 @@ impl SnapshotItem {
         }
     }
 
-    /// Whether somebody is encoding it at this moment.
+    /// Whether somebody is encoding it at this moment. Not the same as whether the lock is held: of many who
+    /// wait for the end, each would find that the next one has it, and wait again.
     fn is_being_encoded(&self) -> bool {
-        self.encoder.try_lock().is_err()
+        self.is_being_encoded.load(Ordering::SeqCst)
     }
 
     /// Waits until whoever is encoding it has finished or given up.
     pub(super) async fn encoding_ended(&self) {
         drop(self.encoder.lock().await);
+    }
+}
+
+/// Sets a flag for as long as it lives.
+struct UnderWay<'a>(&'a AtomicBool);
+
+impl<'a> UnderWay<'a> {
+    fn begin(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Ordering::SeqCst);
+        Self(flag)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

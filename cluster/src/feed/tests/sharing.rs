@@ -145,6 +145,36 @@ async fn who_cannot_use_the_encoding_under_way_waits_and_shares_the_next_one() {
     assert!(Arc::ptr_eq(&first, &second));
 }
 
+/// Each waits in a task of its own, as connections do, so that each finds the others waiting when it wakes.
+#[tokio::test]
+async fn a_crowd_that_waits_for_an_encoding_does_not_wait_for_itself() {
+    let mut rig = Rig::new(100);
+    rig.register("a", 1);
+    let (began, beginning) = mpsc::channel();
+    let (end, ending) = mpsc::channel();
+    let old = snapshot(&mut rig.hub.subscribe(None, FeedFilter::all())).await;
+    let encoding = tokio::spawn({
+        let encode = held(&began, ending);
+        async move { old.encoded(encode).await }
+    });
+    tokio::task::yield_now().await;
+    beginning.recv_timeout(PATIENCE).unwrap();
+
+    rig.register("a", 2);
+    let crowd: Vec<_> = (0..10)
+        .map(|_| {
+            let mut subscription = rig.hub.subscribe(None, FeedFilter::all());
+            tokio::spawn(async move { expect_snapshot(&mut subscription).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    end.send(()).unwrap();
+    assert_eq!(encoding.await.unwrap(), "1");
+    for one in crowd {
+        assert_eq!(one.await.unwrap(), Revision(2));
+    }
+}
+
 #[tokio::test]
 async fn an_encoding_whose_asker_has_gone_is_finished_and_kept() {
     let mut rig = Rig::new(100);
