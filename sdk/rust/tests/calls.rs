@@ -176,6 +176,19 @@ async fn a_call_is_bounded_by_its_timeout_however_many_endpoints_hang() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_took_all_the_time_of_a_call_is_not_the_first_to_be_asked_by_the_next() {
+    let (silent, fine) = (Member::answering(Reply::Hang).await, fine().await);
+    let endpoints = [silent.url(), fine.url()];
+    let call_limit = Duration::from_millis(300);
+    let client = builder().timeout(call_limit).attempt_timeout(call_limit * 10).endpoints(endpoints);
+    let client = client.build().unwrap();
+    client.heartbeat(&address()).await.unwrap_err();
+    assert_eq!((silent.count(), fine.count()), (1, 0));
+    client.set_weight(&weight()).await.unwrap();
+    assert_eq!((silent.count(), fine.count()), (1, 1));
+}
+
+#[tokio::test]
 async fn what_is_no_answer_of_a_registry_is_told_as_such() {
     for (what, reply) in [
         ("HTML", raw_reply(200, "content-type: text/html\r\n", b"<html>hello</html>")),

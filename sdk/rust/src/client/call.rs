@@ -113,7 +113,8 @@ impl Client {
         decode(endpoint, &raw)
     }
 
-    /// Makes the call at one endpoint after the other, beginning with the one that answered last.
+    /// Makes the call at one endpoint after the other, beginning with the one that answered last,
+    /// or that comes after those that did not.
     pub(super) async fn send(&self, call: &Call) -> Result<(Endpoint, RawAnswer), CallFailed> {
         let deadline = Instant::now() + self.inner.timeout + call.wait;
         let (first, count) = (self.preferred_index(), self.inner.endpoints.len());
@@ -136,8 +137,12 @@ impl Client {
                     self.prefer(index);
                     return Ok((endpoint.clone(), raw));
                 }
-                Err(Unsuccessful::NotDone(code, reason)) => failures.push(failure(code, reason)),
+                Err(Unsuccessful::NotDone(code, reason)) => {
+                    self.pass_over(index);
+                    failures.push(failure(code, reason));
+                }
                 Err(Unsuccessful::Unknown(code, reason)) => {
+                    self.pass_over(index);
                     let failed = failure(code, reason);
                     match call.repeat {
                         Repeat::Read => {}

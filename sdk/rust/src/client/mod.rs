@@ -38,7 +38,8 @@ struct Inner {
     http: reqwest::Client,
     wire: Wire,
     endpoints: Vec<Endpoint>,
-    /// Index of the endpoint that is asked first: the one that answered last.
+    /// Index of the endpoint that is asked first: the one that answered last, or that comes after those that
+    /// did not.
     preferred: AtomicUsize,
     authorization: Option<HeaderValue>,
     timeout: Duration,
@@ -84,6 +85,12 @@ impl Client {
     /// The endpoint of this index answered: it is asked first from now on.
     fn prefer(&self, index: usize) {
         self.inner.preferred.store(index, Ordering::Relaxed);
+    }
+
+    /// The endpoint of this index was of no use. It may have taken all the time that its call had, so the next
+    /// call begins with another one.
+    fn pass_over(&self, index: usize) {
+        self.prefer((index + 1) % self.inner.endpoints.len());
     }
 
     /// A request with what every request of this client has.
