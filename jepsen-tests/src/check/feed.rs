@@ -226,7 +226,7 @@ fn uncommitted(evidence: &Evidence<'_>, report: &mut Report) {
     let last = evidence.states.iter().filter(|(_, state)| state.is_final).map(|(_, state)| state);
     let last = last.max_by_key(|state| state.revision);
     for (revision, told) in &evidence.told {
-        if let Some(last) = last.filter(|last| last.revision < *revision && told.seen <= last.at) {
+        if let Some(last) = last.filter(|last| last.revision < *revision && told.seen <= last.asked) {
             let what = format!("revision {revision} was told, and members end at {}", last.revision);
             report.broken(Problem::new("uncommitted", what).at(told.seen).shown_by([told.place]));
         }

@@ -278,7 +278,7 @@ fn known<T>(outcome: Outcome<T>) -> Outcome<T> {
 }
 
 /// What an answer says that came as a whole.
-fn read_answer<T: DeserializeOwned>(status: u16, text: &str) -> Outcome<T> {
+pub(crate) fn read_answer<T: DeserializeOwned>(status: u16, text: &str) -> Outcome<T> {
     if status == 200 {
         return match serde_json::from_str::<Envelope<T>>(text) {
             Ok(answer) if answer.code == 0 => Outcome::Acknowledged(answer.data),

@@ -1,6 +1,9 @@
 //! Where the program under test is.
 
 use std::path::PathBuf;
+use std::process::Command;
+
+use kenger_mutant::VARIABLE;
 
 /// The `kenger` program: `KENGER_BIN`, else `kenger` in `KENGER_BIN_DIR`, else the one that was built
 /// beside this program.
@@ -20,4 +23,19 @@ pub fn kenger() -> PathBuf {
     let path = given.or_else(in_folder).unwrap_or_else(beside);
     assert!(path.is_file(), "{} is not there; run `cargo build --bin kenger` before", path.display());
     path
+}
+
+/// The `kenger` program, started with none of the settings of the environment that the tests run in: they are
+/// for the tests, or for another cluster of whoever runs them. A rule that is to be broken is passed on.
+///
+/// # Panics
+/// See [`kenger`].
+pub fn kenger_command() -> Command {
+    let mut command = Command::new(kenger());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("KENGER_") && name != VARIABLE {
+            command.env_remove(name);
+        }
+    }
+    command
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::api::Api;
-use super::binary::kenger;
+use super::binary::kenger_command;
 use super::process::Process;
 use super::settings::{MemberId, Settings};
 use super::wait::{eventually, eventually_some};
@@ -187,7 +187,7 @@ impl Cluster {
         let member = &mut self.members[Self::index(id)];
         assert!(member.process.is_none(), "{name} runs already");
         let home = &member.home;
-        let mut command = Command::new(kenger());
+        let mut command = kenger_command();
         command
             .arg("serve")
             .args(["--member-id", &id.to_string(), "--members", &member_list])

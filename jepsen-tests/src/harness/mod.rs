@@ -19,8 +19,9 @@ mod sse;
 mod transport;
 mod wait;
 
+pub(crate) use api::read_answer;
 pub use api::{Api, Outcome, Seen};
-pub use binary::kenger;
+pub use binary::{kenger, kenger_command};
 pub use bits::{Flip, flip_bits};
 pub use clock::{Clocks, FakeClock};
 pub use cluster::{Cluster, Ending};

@@ -119,6 +119,8 @@ pub enum Phase {
 /// Everything that a member had applied at one moment (a stale read of all of it).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateRecord {
+    /// When it was asked for: what anybody was told before is in it, if its member has caught up.
+    pub asked: Micros,
     /// When the answer had come.
     pub at: Micros,
     /// Whose state it is.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::harness::Disks;
+use super::victims;
+use crate::harness::{Disks, MemberId};
 use crate::run::{Arena, Setup};
 
 /// Gives each member a disk of its own, unless another nemesis of the run has done so.
@@ -19,4 +20,29 @@ pub(super) fn prepare(setup: &mut Setup) -> Result<(), String> {
 /// The disks that [`prepare`] made.
 pub(super) fn of(arena: &Arena) -> Arc<Disks> {
     Arc::clone(arena.cluster.settings().disks.as_ref().expect("made before the members were started"))
+}
+
+/// Puts the disks of these members in order, whatever is wrong with them by now (faults overlap: one that
+/// was full may be without power), and starts those members that do not run. Answers what shows that
+/// they do.
+///
+/// # Panics
+/// A disk does not come back.
+pub(super) fn mend(arena: &mut Arena, ids: &[MemberId]) -> Option<String> {
+    arena.look_after_members();
+    let disks = of(arena);
+    for id in ids {
+        if disks.free(*id).is_ok() && disks.write_something(*id).is_ok() {
+            continue;
+        }
+        // One that still runs keeps its files open, and the disk cannot be taken out.
+        if arena.cluster.pid(*id).is_some() {
+            victims::kill(arena, &[*id]);
+        }
+        let back =
+            disks.start_again(*id).and_then(|()| disks.write_something(*id).map_err(|e| e.to_string()));
+        back.unwrap_or_else(|reason| panic!("the disk of member {id} does not come back: {reason}"));
+    }
+    arena.may_end.retain(|id| !ids.contains(id));
+    victims::start(arena, ids)
 }

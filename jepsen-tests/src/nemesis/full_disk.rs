@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::victims::{self, Whom, list};
+use super::victims::{Whom, list};
 use super::{Nemesis, Struck, disks};
 use crate::harness::MemberId;
 use crate::history::Timers;
@@ -49,20 +49,6 @@ impl Nemesis for FullDisk {
     }
 
     fn end<'a>(&'a mut self, arena: &'a mut Arena) -> LocalBoxFuture<'a, Option<String>> {
-        Box::pin(async {
-            let full = std::mem::take(&mut self.full);
-            arena.look_after_members();
-            let disks = disks::of(arena);
-            let mut over = Vec::new();
-            for id in &full {
-                // A power cut in between has emptied it, and has its own end.
-                over.push(
-                    disks.free(*id).and_then(|()| disks.write_something(*id).map_err(|e| e.to_string())),
-                );
-            }
-            arena.may_end.retain(|id| !full.contains(id));
-            let runs = victims::start(arena, &full);
-            over.into_iter().all(|over| over.is_ok()).then_some(runs)?
-        })
+        Box::pin(async { disks::mend(arena, &std::mem::take(&mut self.full)) })
     }
 }

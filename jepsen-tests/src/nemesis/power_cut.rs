@@ -59,18 +59,6 @@ impl Nemesis for PowerCut {
     }
 
     fn end<'a>(&'a mut self, arena: &'a mut Arena) -> LocalBoxFuture<'a, Option<String>> {
-        Box::pin(async {
-            let cut = std::mem::take(&mut self.cut);
-            let disks = disks::of(arena);
-            for id in &cut {
-                // One that was mended by another nemesis in between is in use again.
-                if disks.write_something(*id).is_err()
-                    && let Err(reason) = disks.start_again(*id)
-                {
-                    panic!("the disk of member {id} does not come back: {reason}");
-                }
-            }
-            victims::start(arena, &cut)
-        })
+        Box::pin(async { disks::mend(arena, &std::mem::take(&mut self.cut)) })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::victims::{self, Whom, list};
+use super::victims::{Whom, list};
 use super::{Nemesis, Struck, disks};
 use crate::harness::MemberId;
 use crate::history::Timers;
@@ -49,27 +49,6 @@ impl Nemesis for ReadOnlyDisk {
     }
 
     fn end<'a>(&'a mut self, arena: &'a mut Arena) -> LocalBoxFuture<'a, Option<String>> {
-        Box::pin(async {
-            let hit = std::mem::take(&mut self.hit);
-            arena.look_after_members();
-            let disks = disks::of(arena);
-            let mut writable = true;
-            for id in &hit {
-                // A power cut in between has put it into operation again.
-                if disks.write_something(*id).is_err() {
-                    // One that still runs keeps its files open, and the disk cannot be taken out.
-                    if arena.cluster.pid(*id).is_some() {
-                        victims::kill(arena, &[*id]);
-                    }
-                    if let Err(reason) = disks.start_again(*id) {
-                        panic!("the disk of member {id} does not come back: {reason}");
-                    }
-                }
-                writable &= disks.write_something(*id).is_ok();
-            }
-            arena.may_end.retain(|id| !hit.contains(id));
-            let runs = victims::start(arena, &hit);
-            writable.then_some(runs)?
-        })
+        Box::pin(async { disks::mend(arena, &std::mem::take(&mut self.hit)) })
     }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::victims::{list, sound};
@@ -15,6 +16,9 @@ use crate::run::Arena;
 
 /// A member that is not ready within this time (it may be cut off) is not waited for any longer.
 const READY_LIMIT: Duration = Duration::from_secs(8);
+/// A process that does not listen within this time is not restarted.
+const LISTEN_LIMIT: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(super) struct RollingRestart;
@@ -42,6 +46,9 @@ impl Nemesis for RollingRestart {
                 // Another fault may have got it by now.
                 arena.look_after_members();
                 let Some(before) = arena.cluster.pid(*id) else { continue };
+                if !listens(arena, *id).await {
+                    continue;
+                }
                 arena.stop(*id).await;
                 arena.start(*id);
                 let ready = is_ready(arena, *id).await;
@@ -64,6 +71,20 @@ impl Nemesis for RollingRestart {
     }
 }
 
+/// Whether its process has come so far that it can be asked to stop: another nemesis may have started it just
+/// now, and a signal before the first instruction of its own ends it like any other program.
+async fn listens(arena: &Arena, id: MemberId) -> bool {
+    let address = arena.cluster.api_address(id);
+    let deadline = Instant::now() + LISTEN_LIMIT;
+    while TcpStream::connect(&address).await.is_err() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    true
+}
+
 async fn is_ready(arena: &Arena, id: MemberId) -> bool {
     let api = arena.cluster.api(id).with_limit(Duration::from_secs(1));
     let deadline = Instant::now() + READY_LIMIT;
@@ -71,7 +92,7 @@ async fn is_ready(arena: &Arena, id: MemberId) -> bool {
         if api.is_ready().await {
             return true;
         }
-        sleep(Duration::from_millis(50)).await;
+        sleep(LOOK_EVERY).await;
     }
     false
 }

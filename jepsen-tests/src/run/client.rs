@@ -8,7 +8,7 @@ use kenger_types::limits;
 use kenger_types::{ApiError, ErrorCode, Metadata, Node, Revision, TtlSeconds, Weight};
 
 use super::recorder::Recorder;
-use crate::harness::{Api, Outcome as Told, Seen};
+use crate::harness::{Api, Outcome as Told, Seen, read_answer};
 use crate::history::{Action, Answer, Key, Observed, Operation, Outcome, Record};
 
 /// A member that has not answered within this time is given up, and the outcome is unknown.
@@ -217,6 +217,25 @@ fn outcome_of_read(key: &Key, seen: Seen<Vec<Node>>) -> Outcome {
 
 fn outcome_of_heartbeat(outcome: Told) -> Outcome {
     settle(outcome, |_| Answer::Nothing)
+}
+
+/// What came of a request about one node that somebody else made, of which the whole answer has come.
+///
+/// # Panics
+/// It was a read: those are of whole lists.
+pub fn outcome_of(action: &Action, status: u16, revision: Option<u64>, body: &str) -> Outcome {
+    match action {
+        Action::Register { .. } | Action::SetWeight { .. } | Action::Deregister { .. } => {
+            outcome_of_write(action, Seen { outcome: read_answer(status, body), revision })
+        }
+        Action::Heartbeat => outcome_of_heartbeat(read_answer(status, body)),
+        Action::Read => panic!("a read is of no single node"),
+    }
+}
+
+/// The same registration, whose metadata says `value`.
+pub fn valued(node: NodeRegister, value: u64) -> NodeRegister {
+    NodeRegister { metadata: metadata(value, false), ..node }
 }
 
 /// What is known after an answer, or after none.

@@ -59,8 +59,12 @@ impl Clients {
 
     /// A client that notes what it asks and is answered.
     pub fn client(&mut self) -> Client {
-        let process = self.shared.processes.fetch_add(1, Ordering::Relaxed);
-        Client::new(process, &self.apis, self.recorder.clone(), self.rng.fork())
+        Client::new(self.next_process(), &self.apis, self.recorder.clone(), self.rng.fork())
+    }
+
+    /// A name for somebody else who asks, and notes what he asks.
+    pub fn next_process(&self) -> u32 {
+        self.shared.processes.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A value that no other registration of this run has.
@@ -79,10 +83,13 @@ impl Clients {
         self.watch_as(Habit::Restless, namespaces);
     }
 
-    /// Lets somebody follow the whole feed who misses as little of it as can be: unknown outcomes are
-    /// looked up in what it was told.
+    /// Lets somebody follow the whole feed at each member, so that together they miss as little of it as can
+    /// be, whichever of the members stand still or are cut off: unknown outcomes are looked up in what they
+    /// were told, and what nobody was told costs the search for an order much.
     pub(super) fn watch_steadily(&mut self) {
-        self.watch_as(Habit::Steady, &[]);
+        for home in 0..self.apis.len() {
+            self.watch_as(Habit::Steady { home }, &[]);
+        }
     }
 
     fn watch_as(&mut self, habit: Habit, namespaces: &[&str]) {

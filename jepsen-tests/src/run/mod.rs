@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use arena::{Arena, Setup, process};
-pub use client::{ANSWER_LIMIT, Client, address};
+pub use client::{ANSWER_LIMIT, Client, address, outcome_of, valued};
 pub use clients::Clients;
 pub use mix::{Combination, draw, short};
 pub use monitor::{look_after, state};

@@ -53,6 +53,7 @@ async fn look(api: &Api, recorder: &Recorder, last: &mut Option<(u64, Option<u64
 /// All that a member has applied; `None` if it does not say, or moves on faster than it can be read.
 pub async fn state(api: &Api, recorder: &Recorder) -> Option<StateRecord> {
     for _ in 0..STATE_TRIES {
+        let asked = recorder.now();
         let namespaces =
             api.get_seen::<Vec<Namespace>>(&format!("{}?consistency=stale", path::NAMESPACE_LIST)).await;
         let nodes = api.get_seen::<Vec<Node>>(&format!("{}?consistency=stale", path::NODE_LIST)).await;
@@ -67,6 +68,7 @@ pub async fn state(api: &Api, recorder: &Recorder) -> Option<StateRecord> {
             let namespaces = of_namespaces.into_iter().map(uncounted).collect();
             let nodes = of_nodes.into_iter().map(unheard).collect();
             return Some(StateRecord {
+                asked,
                 at,
                 member: api.member,
                 revision,

@@ -21,8 +21,8 @@ const STAY_MS: std::ops::Range<u64> = 4_000..15_000;
 /// How long a watcher stays at a stream that goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Habit {
-    /// As long as it can, so that it misses as little as can be.
-    Steady,
+    /// As long as it can, so that it misses as little as can be; it begins at the member of this place.
+    Steady { home: usize },
     /// For some seconds, so that it resumes often.
     Restless,
 }
@@ -65,7 +65,10 @@ impl Watcher {
 
     /// Follows the feed until it is told to stop.
     pub(super) async fn follow(mut self) {
-        let mut at = self.rng.usize(..self.apis.len());
+        let mut at = match self.habit {
+            Habit::Steady { home } => home,
+            Habit::Restless => self.rng.usize(..self.apis.len()),
+        };
         let mut after = None;
         while !self.stop.is_cancelled() {
             let api = self.apis[at].clone();

@@ -6,7 +6,6 @@
 
 mod service;
 
-use std::process::Command;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::service::Service;
 use super::{Workload, pause};
-use crate::harness::{Process, kenger};
+use crate::harness::{Process, kenger_command};
 use crate::history::{Answer, Floor, Happened, Key, Outcome, Proxied, Record};
 use crate::run::{Client, Clients};
 
@@ -98,7 +97,7 @@ impl Running {
     async fn start(clients: &Clients) -> Result<Self, String> {
         let (port, admin) = (free_port()?, free_port()?);
         let registry: Vec<_> = clients.apis.iter().map(|api| api.url.clone()).collect();
-        let mut command = Command::new(kenger());
+        let mut command = kenger_command();
         command
             .arg("gateway")
             .args(["--registry", &registry.join(",")])

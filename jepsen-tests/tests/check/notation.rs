@@ -129,7 +129,15 @@ fn record(number: usize, words: &[&str]) -> Option<Record> {
                     let revision = rest[2].parse().ok()?;
                     let (namespaces, nodes) = contents(revision, &rest[3..]);
                     let is_final = rest[3..].first() == Some(&"final");
-                    Some(Record::State(StateRecord { at, member, revision, namespaces, nodes, is_final }))
+                    Some(Record::State(StateRecord {
+                        asked: at,
+                        at,
+                        member,
+                        revision,
+                        namespaces,
+                        nodes,
+                        is_final,
+                    }))
                 }
                 _ => None,
             }

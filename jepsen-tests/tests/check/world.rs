@@ -321,6 +321,7 @@ impl World {
     fn sample(&mut self, now: Micros, member: u64, is_final: bool) {
         let at = now + self.rng.u64(0..3 * MS);
         let state = StateRecord {
+            asked: now,
             at,
             member,
             revision: self.registry.revision,

@@ -129,7 +129,7 @@ fn lost_write(case: &mut Case) {
 }
 
 fn state(at: Micros, member: u64, revision: u64, is_final: bool) -> StateRecord {
-    StateRecord { at, member, revision, namespaces: Vec::new(), nodes: Vec::new(), is_final }
+    StateRecord { asked: at, at, member, revision, namespaces: Vec::new(), nodes: Vec::new(), is_final }
 }
 
 /// Two revisions never reach a watcher.

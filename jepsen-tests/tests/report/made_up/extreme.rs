@@ -179,6 +179,7 @@ fn hostile_records(number: u64) -> Vec<Record> {
             leader: Some(u64::MAX - number),
         }),
         Record::State(StateRecord {
+            asked: called,
             at: called,
             member: number,
             revision: u64::MAX,
