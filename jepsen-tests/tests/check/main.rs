@@ -6,6 +6,7 @@ mod corpus;
 mod corrupted;
 mod legal;
 mod notation;
+mod published;
 mod registry;
 mod second_opinion;
 mod world;
