@@ -8,24 +8,27 @@ use kenger_mutant::VARIABLE;
 /// What `kenger` ends with if it does not know the mutant that it is to be.
 const USAGE: i32 = 64;
 
-/// Builds `kenger` with its mutants, in a directory of its own, so that no other run and no test takes it
-/// for the product. Answers where it is.
+/// Builds `kenger` with its mutants, and puts it into a directory of its own, so that no other run and no
+/// test takes it for the product. What it is made of is shared with every other build. Answers where it is.
 ///
 /// # Errors
 /// It cannot be built, or what was built has no mutants.
 pub fn build() -> Result<PathBuf, String> {
-    let target = target()?.join("mutants");
+    let target = target()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut build = Command::new(cargo);
-    build.args(["build", "--locked", "--package", "kenger", "--bin", "kenger", "--features", "mutants"]);
-    build.args(["--manifest-path", manifest, "--target-dir"]).arg(&target);
+    // All packages are asked for, because what is asked for decides by which features dependencies are
+    // built, and they are to be those of the ordinary build.
+    build.args(["build", "--locked", "--workspace", "--bin", "kenger", "--features", "kenger/mutants"]);
+    build.args(["--manifest-path", manifest, "--target-dir"]).arg(target.join("mutants"));
+    build.env("CARGO_BUILD_BUILD_DIR", &target);
     match build.stdin(Stdio::null()).status() {
         Ok(status) if status.success() => {}
         Ok(status) => return Err(format!("kenger cannot be built with its mutants: {status}")),
         Err(error) => return Err(format!("cargo cannot be started: {error}")),
     }
-    let binary = target.join("debug").join("kenger");
+    let binary = target.join("mutants").join("debug").join("kenger");
     knows_mutants(&binary)?;
     Ok(binary)
 }

@@ -76,7 +76,7 @@ fn entry(mutant: Mutant) -> Entry {
         Mutant::AcknowledgeBeforeCommit => {
             (run(&["register"], &["partition-leader"], 20), LINEARIZABLE, 2, false)
         }
-        Mutant::ReadWithoutIndex => (run(&["register"], &[], 10), LINEARIZABLE, 3, true),
+        Mutant::ReadWithoutIndex => (run(&["register"], &["partition-halves"], 14), LINEARIZABLE, 3, true),
         Mutant::ReadBeforeApplied => (run(&["register"], &["pause-minority"], 20), LINEARIZABLE, 2, false),
         Mutant::ApplyTwice => {
             (run(&["register"], &[], 6), by("linearizable", &["refusal", "unexplained"]), 1, false)
