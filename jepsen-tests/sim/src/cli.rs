@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use kenger_mutant::Mutant;
 
 use crate::campaign::{self, Campaign};
+use crate::chance;
 use crate::simulate::{Summary, Told, Wanted, replay_command, simulate};
 
 /// Whole clusters in a seeded simulation.
@@ -179,7 +180,13 @@ fn replay(arguments: &ReplayArguments) -> ExitCode {
     let ReplayArguments { seed, members, json, options } = arguments;
     break_rule(options.mutant);
     let wanted = Wanted { seed: *seed, members: *members, lasts: Duration::from_secs(options.seconds) };
-    let told = simulate(wanted);
+    let told = match chance::from_seed(*seed, || simulate(wanted)) {
+        Ok(told) => told,
+        Err(error) => {
+            eprintln!("kenger-sim: nothing can be repeated here: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     if *json {
         println!("{}", serde_json::to_string(&told.summary).expect("numbers and texts"));
         if !told.summary.is_pass()

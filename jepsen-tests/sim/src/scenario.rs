@@ -122,8 +122,7 @@ impl Stage {
         let tasks: Vec<JoinHandle<Result<(), String>>> =
             wanted.map(|entry| tokio::task::spawn_local((entry.make)().run(clients.clone()))).collect();
 
-        let addresses: Vec<_> = self.apis.iter().map(|api| api.url.clone()).collect();
-        let users = Users::start(&addresses, &mut rng.fork());
+        let mut users = Users::start(&clients, &mut rng.fork());
 
         self.disturb(script, rng).await;
         self.become_ready("after the last fault").await;
@@ -135,6 +134,7 @@ impl Stage {
                 other => self.problems.push(format!("a workload did not end well: {other:?}")),
             }
         }
+        self.problems.extend(users.settle().await);
         // Two who read at the same time may be answered in another order.
         stop_monitors.cancel();
         for monitor in monitors {
@@ -207,6 +207,7 @@ impl Stage {
         let all_ready = eventually_some("", Duration::MAX / 4, async || {
             for api in self.joined() {
                 if !api.with_limit(ANSWER_LIMIT).is_ready().await {
+                    tracing::debug!(member = api.member, "is not ready {when}");
                     return None;
                 }
             }

@@ -1,5 +1,5 @@
-//! Gateways as the registry sees them: the real SDK follows the leader's feed over the simulation's
-//! network.
+//! Services and gateways as the registry sees them: the real SDK keeps nodes registered, and follows the
+//! leader's feed, over the simulation's network.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,13 +9,29 @@ use http::{Request, StatusCode};
 use jepsen_tests::harness::Failed;
 use jepsen_tests::history::StateRecord;
 use jepsen_tests::observe::Replica;
-use kenger_sdk::{Arriving, BoxFuture, Chunks, Client, Transport, TransportError, WatchEvent, WatchOptions};
+use jepsen_tests::run::Clients;
+use kenger_sdk::{
+    Arriving, BoxFuture, Chunks, Client, KeepOptions, Phase, Registration, Transport, TransportError,
+    WatchEvent, WatchOptions,
+};
+use kenger_types::api::NodeRegister;
+use kenger_types::{Metadata, Node, NodeStatus, Weight};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::net;
+use crate::noting::Noting;
 
 const SUBSCRIBERS: u64 = 2;
+/// Where the SDK's nodes are.
+const NAMESPACE: &str = "sdk";
+/// Services that keep their nodes registered to the end.
+const STEADY: u16 = 2;
+/// Services that stop before the last state is read, and take their nodes with them.
+const LEAVING: u16 = 1;
+/// When all members are ready, each of these nodes is known again within this time: longer than the SDK
+/// waits between two tries, and than it takes to find a member that answers.
+const KEPT_LIMIT: Duration = Duration::from_secs(20);
 /// A subscriber knows the last state within this time: longer than one takes to give up a silent
 /// stream, and to find another one.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(40);
@@ -51,6 +67,15 @@ impl Chunks for Body {
 /// Users of the SDK at work.
 pub(crate) struct Users {
     subscribers: Vec<(Arc<Mutex<Follower>>, JoinHandle<()>)>,
+    services: Vec<Service>,
+}
+
+/// A node that the SDK keeps registered.
+struct Service {
+    port: u16,
+    is_leaving: bool,
+    registration: Registration,
+    ttl: Duration,
 }
 
 /// What a subscriber knows.
@@ -61,29 +86,64 @@ struct Follower {
 }
 
 impl Users {
-    /// Begins, with clients of the members at these addresses.
-    pub(crate) fn start(addresses: &[String], rng: &mut fastrand::Rng) -> Self {
-        let mut client = || {
-            let mut addresses = addresses.to_vec();
+    /// Begins; everybody asks the members in an order of his own.
+    pub(crate) fn start(clients: &Clients, rng: &mut fastrand::Rng) -> Self {
+        let addresses: Vec<_> = clients.apis.iter().map(|api| api.url.clone()).collect();
+        let mut client = |transport: Arc<dyn Transport>| {
+            let mut addresses = addresses.clone();
             rng.shuffle(&mut addresses);
             // Not the ten seconds of the default: a node is offline long before.
             let client = Client::builder().endpoints(addresses).timeout(CALL_LIMIT);
-            let client = client.transport(Arc::new(Wire)).build();
+            let client = client.transport(transport).build();
             (client.expect("addresses of members"), rng.u64(..))
         };
         let subscribers = (0..SUBSCRIBERS).map(|_| {
-            let (client, seed) = client();
+            let (client, seed) = client(Arc::new(Wire));
             let follower: Arc<Mutex<Follower>> = Arc::default();
             let task = tokio::spawn(follow(client, seed, Arc::clone(&follower)));
             (follower, task)
         });
         let subscribers = subscribers.collect();
-        Self { subscribers }
+        let services = (1..=STEADY + LEAVING).map(|port| {
+            let (client, seed) = client(Noting::new(clients));
+            let options = KeepOptions { seed: Some(seed), ..KeepOptions::default() };
+            let registration = client.register_and_keep(node(port), options);
+            let ttl = Duration::from_micros(clients.timers.node_ttl);
+            Service { port, is_leaving: port > STEADY, registration, ttl }
+        });
+        let services = services.collect();
+        Self { subscribers, services }
+    }
+
+    /// Waits until each node is known again, and lets those leave that are to. Answers what is wrong.
+    pub(crate) async fn settle(&mut self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for service in &self.services {
+            let kept = async {
+                while !service.is_kept() {
+                    sleep(LOOK_EVERY).await;
+                }
+            };
+            if timeout(KEPT_LIMIT, kept).await.is_err() {
+                let status = service.registration.status().borrow().clone();
+                problems.push(format!(
+                    "{KEPT_LIMIT:?} after all members were ready the registry did not know service {}: {status:?}",
+                    service.port
+                ));
+            }
+        }
+        let (leaving, staying) = std::mem::take(&mut self.services).into_iter().partition(|it| it.is_leaving);
+        self.services = staying;
+        for Service { port, registration, .. } in leaving as Vec<_> {
+            let left = registration.stop().await;
+            problems.extend(left.err().map(|error| format!("service {port} did not leave: {error}")));
+        }
+        problems
     }
 
     /// Judges them by the last state of the members, and ends them. Answers what is wrong.
     pub(crate) async fn end(self, last: &StateRecord) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems: Vec<_> = self.services.iter().filter_map(|service| service.problem(last)).collect();
         let expected = Replica::of(last.revision, &last.namespaces, &last.nodes);
         for (number, (follower, task)) in self.subscribers.into_iter().enumerate() {
             let told = async {
@@ -107,6 +167,38 @@ impl Users {
             problems.extend(problem.map(|problem| format!("subscriber {number}: {problem}")));
         }
         problems
+    }
+}
+
+impl Service {
+    /// Whether the registry said so, not longer ago than it takes a node to go offline.
+    fn is_kept(&self) -> bool {
+        let status = self.registration.status();
+        let status = status.borrow();
+        let is_recent = |at: Instant| at.elapsed() < self.ttl;
+        status.phase == Phase::Registered && status.confirmed_at.is_some_and(is_recent)
+    }
+
+    /// What is wrong with its node at the end, when nothing has kept it from being alive for a while.
+    fn problem(&self, last: &StateRecord) -> Option<String> {
+        let is_it = |node: &&Node| node.ns.as_str() == NAMESPACE && node.port.get() == self.port;
+        match last.nodes.iter().find(is_it) {
+            Some(node) if node.status == NodeStatus::Online => None,
+            other => Some(format!("in the end service {} was alive and its node was {other:?}", self.port)),
+        }
+    }
+}
+
+fn node(port: u16) -> NodeRegister {
+    NodeRegister {
+        ns: NAMESPACE.parse().expect("a name"),
+        host: "service".parse().expect("a host"),
+        port: i64::from(port).try_into().expect("a port"),
+        weight: Weight::default(),
+        health_path: None,
+        metadata: Metadata::default(),
+        ttl_seconds: None,
+        if_revision: None,
     }
 }
 
