@@ -232,12 +232,13 @@ impl Link {
 }
 
 /// How long a connection may say nothing at all although something was asked. Longer than the
-/// slowest honest answer of its purpose.
+/// slowest honest answer of its purpose (of clients: a write that waits to be committed), and not much longer: a
+/// member whose way to the leader leads into nothing serves nobody for so long.
 const fn silence_limit(purpose: Purpose) -> Duration {
     Duration::from_secs(match purpose {
         Purpose::Probe | Purpose::Control => 2,
         Purpose::Log => 5,
         Purpose::Snapshot => 60,
-        Purpose::Client | Purpose::Lease => 15,
+        Purpose::Client | Purpose::Lease => 8,
     })
 }
