@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::report::Report;
 use super::{Checker, Evidence, Finding, Problem};
-use crate::history::{FeedItem, Key, Outcome, PASSING_WATCHERS_FROM, Phase};
+use crate::history::{FeedItem, Key, Operation, Outcome, PASSING_WATCHERS_FROM, PROBE_NAMESPACE, Phase};
 
 /// See the module.
 pub(super) struct Vacuity;
@@ -54,17 +54,21 @@ impl Checker for Vacuity {
     }
 }
 
+/// What the workloads asked for.
+fn of_workloads<'a>(evidence: &'a Evidence<'_>) -> impl Iterator<Item = &'a Operation> {
+    let operations = evidence.operations.iter().map(|(_, operation)| *operation);
+    operations.filter(|operation| operation.key.ns != PROBE_NAMESPACE)
+}
+
 fn acknowledged(evidence: &Evidence<'_>) -> u64 {
-    let done =
-        |operation: &&(usize, &crate::history::Operation)| matches!(operation.1.outcome, Outcome::Done(_));
-    evidence.operations.iter().filter(done).count() as u64
+    of_workloads(evidence).filter(|operation| matches!(operation.outcome, Outcome::Done(_))).count() as u64
 }
 
 /// Acknowledged writes of the key that has the fewest of them. A key that was only read or only sent
 /// heartbeats was not meant to be written.
 fn fewest_per_key(evidence: &Evidence<'_>) -> u64 {
     let mut of_key: BTreeMap<&Key, u64> = BTreeMap::new();
-    for (_, operation) in evidence.operations.iter().filter(|(_, operation)| operation.action.is_write()) {
+    for operation in of_workloads(evidence).filter(|operation| operation.action.is_write()) {
         let is_done = matches!(operation.outcome, Outcome::Done(_));
         *of_key.entry(&operation.key).or_default() += u64::from(is_done);
     }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use file::HistoryError;
 pub use operation::{Action, Answer, Key, Observed, Operation, Outcome};
 pub use record::{
-    Fault, FeedItem, FeedRecord, Happened, Lead, LifeRecord, PASSING_WATCHERS_FROM, Phase, Proxied, Record,
-    StateRecord,
+    Fault, FeedItem, FeedRecord, Happened, Lead, LifeRecord, PASSING_WATCHERS_FROM, PROBE_NAMESPACE, Phase,
+    Proxied, Record, StateRecord,
 };
 
 /// Microseconds since the run began.

@@ -28,6 +28,9 @@ pub enum Record {
 /// Watchers from this number on come and go with a fault: what they are told has to be right, and they
 /// need not have been told of everything in the end.
 pub const PASSING_WATCHERS_FROM: u32 = 1_000_000;
+/// What is written here after the last fault shows when writes are acknowledged again, whatever the workloads
+/// do; it does not count as something that a run did.
+pub const PROBE_NAMESPACE: &str = "recovery";
 
 /// Something a watcher was told, or did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
