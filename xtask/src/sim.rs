@@ -1,16 +1,10 @@
-//! `cargo xtask sim`: builds the simulation so that it can be repeated, and runs it.
-//!
-//! tokio lets its scheduler be seeded only with `--cfg tokio_unstable`. A flag changes everything that
-//! is built, so this build has a directory of its own, and leaves the others alone.
+//! `cargo xtask sim`: builds the simulation and runs it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::workspace::target;
 
-/// Appended to the flags that are there.
-const FLAG: &str = "--cfg tokio_unstable";
-const PROFILE: &str = "sim";
 const PROGRAM: &str = "kenger-sim";
 
 /// What the simulation is called with.
@@ -21,10 +15,17 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
+impl Options {
+    /// Whether rules of the product are to be broken, which the ordinary build cannot do.
+    fn needs_mutants(&self) -> bool {
+        self.arguments.iter().any(|word| word == "mutants" || word.starts_with("--mutant"))
+    }
+}
+
 /// Builds and runs.
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
-    let arguments: Vec<&str> = options.arguments.iter().map(String::as_str).collect();
-    for mut command in [build(root), program(root, &arguments)] {
+    let folder = if options.needs_mutants() { target(root).join("mutants") } else { target(root) };
+    for mut command in [build(root, &folder, options), program(root, &folder, options)] {
         match command.status() {
             Ok(status) if status.success() => {}
             Ok(status) => return status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into(),
@@ -37,26 +38,22 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Builds the program.
-pub(crate) fn build(root: &Path) -> Command {
-    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+/// What it is made of is shared with every other build; the program with mutants lies apart, so that nobody
+/// takes it for the other one. All packages are asked for, because what is asked for decides by which features
+/// dependencies are built.
+fn build(root: &Path, folder: &Path, options: &Options) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo
-        .args(["build", "--quiet", "--locked", "--package", PROGRAM, "--features", "mutants"])
-        .args(["--profile", PROFILE])
-        .env("RUSTFLAGS", format!("{flags} {FLAG}").trim())
-        .env("CARGO_TARGET_DIR", directory(root))
-        .current_dir(root);
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bin", PROGRAM]);
+    if options.needs_mutants() {
+        cargo.args(["--features", "kenger-sim/mutants"]);
+    }
+    cargo.arg("--target-dir").arg(folder).env("CARGO_BUILD_BUILD_DIR", target(root)).current_dir(root);
     cargo
 }
 
-/// Runs the program that was built.
-pub(crate) fn program(root: &Path, arguments: &[&str]) -> Command {
-    let mut program = Command::new(directory(root).join(PROFILE).join(PROGRAM));
-    program.args(arguments).current_dir(root);
+fn program(root: &Path, folder: &Path, options: &Options) -> Command {
+    let program: PathBuf = folder.join("debug").join(PROGRAM);
+    let mut program = Command::new(program);
+    program.args(&options.arguments).current_dir(root);
     program
-}
-
-fn directory(root: &Path) -> PathBuf {
-    target(root).join("sim")
 }

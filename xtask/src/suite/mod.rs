@@ -4,7 +4,10 @@
 //! everything. A test that cannot run on a machine says so in a line `SKIPPED: name: reason` that it
 //! appends to the file named by `KENGER_SKIP_LOG`; the summary repeats these lines. The last line is
 //! `N passed, N failed, N skipped`.
+//!
+//! What only computes runs beside the tests that measure time, see [`aside`].
 
+mod aside;
 mod machine;
 pub(crate) mod process;
 mod summary;
@@ -14,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use aside::Aside;
 use summary::{Outcome, Summary};
 use tally::Tally;
 
@@ -34,6 +38,13 @@ const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 const TEST_LIMIT: Duration = Duration::from_secs(50 * 60);
 /// Twice what it takes on two cores.
 const MIX_LIMIT: Duration = Duration::from_secs(20 * 60);
+/// What runs beside the other steps, at the lowest priority, takes as long as these leave it nothing.
+const ASIDE_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// Which seeds are simulated, and how many of them twice, to compare the two histories.
+const SEEDS: &str = "0..200";
+const SEEDS_TWICE: &str = "6";
+/// The tests that need the image, for nextest.
+const CONTAINERS: &str = "binary_id(xtask::docker)";
 /// The product is built once more, with its mutants.
 const MUTANTS_LIMIT: Duration = Duration::from_secs(25 * 60);
 
@@ -65,7 +76,9 @@ pub(crate) fn run(root: &Path, options: &Options, kind: Kind) -> ExitCode {
     }
     let before = (kind == Kind::Ci).then(|| suite.changed_files());
     suite.checks();
-    if !options.quick {
+    if options.quick {
+        suite.clippy();
+    } else {
         suite.everything(options);
     }
     if let Some(before) = before {
@@ -112,10 +125,13 @@ impl Suite {
         Self { root, target, skip_log, environment, summary: Summary::default() }
     }
 
-    /// What needs no machine but a compiler.
+    /// What needs no build.
     fn checks(&mut self) {
         self.component_step("formatting", "fmt", "rustfmt", &["fmt", "--all", "--check"]);
         self.step("tidy", |suite| tidy_step(&suite.root).into());
+    }
+
+    fn clippy(&mut self) {
         let clippy = [
             "clippy",
             "--workspace",
@@ -133,21 +149,53 @@ impl Suite {
         let engine = !options.no_docker && docker::engine_answers();
         self.step("system packages", |suite| suite.system_packages(engine));
         self.step("python packages", Self::python_packages);
+        let image = self.aside("docker image", |suite| suite.docker_image(options, engine));
+        self.clippy();
         let built = self.step("build", |suite| {
             suite.cargo(&["build", "--workspace", "--all-targets", "--locked"], BUILD_LIMIT)
         });
         if built {
-            self.step("docker image", |suite| suite.docker_image(options, engine));
+            let simulation = self.aside("simulation", |suite| Ok(suite.simulation()));
             self.step("tests", Self::tests);
             self.step("doc tests", |suite| {
                 suite.cargo(&["test", "--doc", "--workspace", "--locked"], TEST_LIMIT)
             });
             self.step("clusters under faults", Self::short_mix);
             self.step("mutants", Self::mutants);
+            if let Some(name) = self.join("docker image", image) {
+                self.environment.push((TEST_IMAGE, name.into()));
+            }
+            self.step("containers", Self::containers);
+            self.join("simulation", simulation);
         } else {
             let why = "the build failed";
             self.summary.add("tests", Outcome::Failed(why.to_owned()), Tally::default(), Duration::ZERO);
         }
+    }
+
+    /// Starts a step beside the others, if it can be made here.
+    fn aside(
+        &mut self,
+        name: &str,
+        command: impl FnOnce(&Self) -> Result<Command, Outcome>,
+    ) -> Option<Aside> {
+        let log = self.target.join("suite").join(format!("{}.log", name.replace(' ', "-")));
+        let started = command(self).and_then(|mut command| {
+            let environment = self.environment.iter().map(|(name, value)| (name, value));
+            command.current_dir(&self.root).envs(environment);
+            Aside::start(&command, ASIDE_LIMIT, &log).map_err(Outcome::Failed)
+        });
+        started.map_err(|outcome| self.summary.add(name, outcome, Tally::default(), Duration::ZERO)).ok()
+    }
+
+    /// Waits for a step beside the others. Returns the last line that it printed, if it passed.
+    fn join(&mut self, name: &str, aside: Option<Aside>) -> Option<String> {
+        let aside = aside?;
+        println!("\n── {name}");
+        let (Done { outcome, tally }, took, printed) = aside.join();
+        let last = printed.lines().last().filter(|_| outcome == Outcome::Passed).map(str::to_owned);
+        self.summary.add(name, outcome, tally, took);
+        last
     }
 
     /// A step that a component of the toolchain does, which may not be installed.
@@ -203,31 +251,51 @@ impl Suite {
         python.map(|python| self.environment.push((TEST_PYTHON, python))).into()
     }
 
-    fn docker_image(&mut self, options: &Options, engine_answers: bool) -> Done {
+    /// This program, told to build the image; the last line that it prints is the image's name.
+    fn docker_image(&self, options: &Options, engine_answers: bool) -> Result<Command, Outcome> {
+        let skipped = |why: &str| Err(Outcome::Skipped(why.to_owned()));
         if options.no_docker {
-            return Outcome::Skipped("left out by --no-docker".to_owned()).into();
+            return skipped("left out by --no-docker");
         }
         if !engine_answers {
-            return Outcome::Skipped("no Docker engine answers on this machine".to_owned()).into();
+            return skipped("no Docker engine answers on this machine");
         }
         if !nix::unistd::geteuid().is_root() {
-            return Outcome::Skipped("base images are made by debootstrap, which needs root".to_owned())
-                .into();
+            return skipped("base images are made by debootstrap, which needs root");
         }
-        let image = docker::build_image(&self.root, &self.target);
-        image.map(|image| self.environment.push((TEST_IMAGE, image.into()))).into()
+        let own = std::env::current_exe().map_err(|error| Outcome::Failed(error.to_string()))?;
+        let mut command = Command::new(own);
+        command.arg("image");
+        Ok(command)
     }
 
-    /// Unit and integration tests. Without nextest there are no groups that keep heavy tests apart, so
-    /// they run one by one.
+    /// Whole clusters from seeds, in virtual time.
+    fn simulation(&self) -> Command {
+        let mut command = Command::new(self.target.join("debug/kenger-sim"));
+        command.args(["run", "--seeds", SEEDS, "--twice", SEEDS_TWICE, "--folder"]);
+        command.arg(self.target.join("sim"));
+        command
+    }
+
+    /// Unit and integration tests, but for those of containers. Without nextest there are no groups that keep
+    /// heavy tests apart, so they run one by one.
     fn tests(&mut self) -> Done {
-        if machine::succeeds(&["cargo", "nextest", "--version"]) {
-            return self.cargo(&["nextest", "run", "--workspace", "--locked"], TEST_LIMIT);
+        if has_nextest() {
+            let filter = format!("not {CONTAINERS}");
+            return self.cargo(&["nextest", "run", "--workspace", "--locked", "-E", &filter], TEST_LIMIT);
         }
         println!("cargo-nextest is not installed: running one test at a time with `cargo test`");
-        let arguments =
-            ["test", "--workspace", "--locked", "--all-targets", "--no-fail-fast", "--", "--test-threads=1"];
-        self.cargo(&arguments, TEST_LIMIT)
+        let all =
+            ["test", "--workspace", "--exclude", "xtask", "--locked", "--all-targets", "--no-fail-fast"];
+        self.cargo(&[&all[..], &["--", "--test-threads=1"]].concat(), TEST_LIMIT)
+    }
+
+    /// The tests that start the image.
+    fn containers(&mut self) -> Done {
+        if has_nextest() {
+            return self.cargo(&["nextest", "run", "--workspace", "--locked", "-E", CONTAINERS], TEST_LIMIT);
+        }
+        self.cargo(&["test", "--package", "xtask", "--locked", "--all-targets"], TEST_LIMIT)
     }
 
     /// Runs of whole clusters under faults. After the tests, so that they have the machine for themselves.
@@ -258,6 +326,10 @@ impl Suite {
             _ => Outcome::Skipped("this is no git clone".to_owned()).into(),
         }
     }
+}
+
+fn has_nextest() -> bool {
+    machine::succeeds(&["cargo", "nextest", "--version"])
 }
 
 /// What a step comes to.

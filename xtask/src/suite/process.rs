@@ -1,6 +1,7 @@
 //! Runs one program of the suite: shows its output as it comes, reads the test runner's closing lines
 //! from it, and ends it when its time is up.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,15 +28,45 @@ pub(crate) struct Ended {
     pub(crate) tally: Tally,
 }
 
-/// Runs `command` to its end, or until `limit` has passed.
+/// Where the output of a program goes.
+#[derive(Debug, Clone)]
+pub(crate) enum Output {
+    /// Where this program's goes.
+    Terminal,
+    /// Into this file, which exists.
+    File(Arc<File>),
+}
+
+impl Output {
+    /// Nobody may be there to read it; the program runs on, and its result still counts.
+    fn write(&self, line: &[u8], is_error: bool) {
+        let _ = match self {
+            Output::Terminal if is_error => io::stderr().write_all(line),
+            Output::Terminal => io::stdout().write_all(line),
+            Output::File(file) => file.as_ref().write_all(line),
+        };
+    }
+}
+
+/// Runs `command` to its end, or until `limit` has passed; shows what it prints as it comes.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Ended {
+    run_into(command, limit, &Output::Terminal)
+}
+
+/// The same with another place for what it prints.
+pub(crate) fn run_into(command: &mut Command, limit: Duration, output: &Output) -> Ended {
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let result = run_counting(command, limit, &tally);
+    let result = run_counting(command, limit, output, &tally);
     let tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ended { result, tally }
 }
 
-fn run_counting(command: &mut Command, limit: Duration, tally: &Arc<Mutex<Tally>>) -> Result<(), String> {
+fn run_counting(
+    command: &mut Command,
+    limit: Duration,
+    output: &Output,
+    tally: &Arc<Mutex<Tally>>,
+) -> Result<(), String> {
     let name = describe(command);
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.map_err(|error| format!("`{name}` did not start: {error}"))?;
@@ -45,11 +76,11 @@ fn run_counting(command: &mut Command, limit: Duration, tally: &Arc<Mutex<Tally>
         (child.stdout.take().map(|pipe| Box::new(pipe) as _), false),
         (child.stderr.take().map(|pipe| Box::new(pipe) as _), true),
     ];
-    for (pipe, to_stderr) in pipes {
-        let (tally, done) = (Arc::clone(tally), done.clone());
+    for (pipe, is_error) in pipes {
+        let (tally, done, output) = (Arc::clone(tally), done.clone(), output.clone());
         std::thread::spawn(move || {
             if let Some(pipe) = pipe {
-                show(pipe, to_stderr, &tally);
+                show(pipe, is_error, &output, &tally);
             }
             drop(done);
         });
@@ -73,14 +104,13 @@ fn wait_closed(closed: &Receiver<()>, limit: Duration) -> bool {
     matches!(closed.recv_timeout(limit), Err(RecvTimeoutError::Disconnected))
 }
 
-/// Copies line by line to the terminal, and counts.
-fn show(pipe: impl Read, to_stderr: bool, tally: &Mutex<Tally>) {
+/// Copies line by line to where it is to go, and counts.
+fn show(pipe: impl Read, is_error: bool, output: &Output, tally: &Mutex<Tally>) {
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         tally.lock().unwrap_or_else(PoisonError::into_inner).read_line(&String::from_utf8_lossy(&line));
-        // The terminal may be gone; the program runs on, and its result still counts.
-        let _ = if to_stderr { io::stderr().write_all(&line) } else { io::stdout().write_all(&line) };
+        output.write(&line, is_error);
         line.clear();
     }
 }
