@@ -43,6 +43,7 @@ pub(super) fn mend(arena: &mut Arena, ids: &[MemberId]) -> Option<String> {
             disks.start_again(*id).and_then(|()| disks.write_something(*id).map_err(|e| e.to_string()));
         back.unwrap_or_else(|reason| panic!("the disk of member {id} does not come back: {reason}"));
     }
+    arena.dark.retain(|id| !ids.contains(id));
     arena.may_end.retain(|id| !ids.contains(id));
     victims::start(arena, ids)
 }

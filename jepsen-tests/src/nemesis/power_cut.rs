@@ -47,6 +47,7 @@ impl Nemesis for PowerCut {
             tokio::time::sleep(STOPS_WITHIN).await;
             // All disks before any process: nobody is to see the others go and write that down.
             self.cut.iter().for_each(|id| disks.cut_power(*id));
+            arena.dark.extend(&self.cut);
             let gone = victims::kill(arena, &self.cut);
             let dead: Option<Vec<String>> = self
                 .cut

@@ -92,10 +92,10 @@ pub(super) fn kill(arena: &mut Arena, ids: &[MemberId]) -> Option<String> {
     Some(gone.collect::<Option<Vec<_>>>()?.join("; "))
 }
 
-/// Starts those of them that do not run; answers what shows that they do.
+/// Starts those of them that do not run, and have power; answers what shows that they all run.
 pub(super) fn start(arena: &mut Arena, ids: &[MemberId]) -> Option<String> {
     let started = ids.iter().map(|id| {
-        if arena.cluster.pid(*id).is_none() {
+        if arena.cluster.pid(*id).is_none() && !arena.dark.contains(id) {
             arena.start(*id);
         }
         arena.cluster.pid(*id).map(|pid| format!("member {id} runs as process {pid}"))

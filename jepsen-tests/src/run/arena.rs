@@ -36,6 +36,8 @@ pub struct Arena {
     /// A nemesis at work expects these members to end by themselves (their disk is full, a bit was
     /// flipped). The run starts every other one that ends, and notes that it was not expected.
     pub may_end: Vec<MemberId>,
+    /// Members that have no power: nobody starts them before they have.
+    pub dark: Vec<MemberId>,
     /// Members whose store was damaged. Each may refuse to start, now or later, and is lost then.
     pub damaged: Vec<MemberId>,
     /// Members that are out for the rest of the run, because their store is damaged and they say so.

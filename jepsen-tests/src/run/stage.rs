@@ -99,6 +99,7 @@ pub(super) async fn run(plan: &Plan, shared: &Shared) -> Result<Vec<String>, Sto
         rng: arena_rng,
         folder,
         may_end: Vec::new(),
+        dark: Vec::new(),
         damaged: Vec::new(),
         lost: Vec::new(),
         unexpected: 0,
