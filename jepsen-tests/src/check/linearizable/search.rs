@@ -14,7 +14,7 @@ use super::state::State;
 use crate::history::{Action, Answer, Micros};
 
 /// Most transitions that are tried for one node.
-const STEPS_MAX: u64 = 1_000_000;
+const STEPS_MAX: u64 = 10_000_000;
 /// Most configurations at one time, which bounds the memory.
 const CONFIGS_MAX: usize = 100_000;
 /// Most operations under way at once, those included that were never answered.
