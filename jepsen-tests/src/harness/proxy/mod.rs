@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster::{Cluster, Home, loopback_homes};
 use super::links::{Faults, LinkId, PROBE_BYTES, PROBE_LIMIT, Probed, all_links};
 use super::settings::{MemberId, Settings};
+use dialler::Diallers;
 use link::{Link, Rules};
 
 /// Most connections at one time; more are turned away. A member opens one for each purpose and peer.
@@ -50,6 +51,7 @@ struct Shared {
     links: BTreeMap<LinkId, Arc<Link>>,
     /// Tests of links that are under way, by the address that they come from.
     probes: Mutex<HashMap<SocketAddr, Probe>>,
+    diallers: Diallers,
 }
 
 #[derive(Debug, Clone)]
@@ -78,7 +80,8 @@ impl Proxies {
                 .map_err(|error| format!("no proxy at {}: {error}", home.peer_front()))?;
             listeners.push((*id, listener));
         }
-        let shared = Arc::new(Shared { homes, links, probes: Mutex::default() });
+        let shared =
+            Arc::new(Shared { homes, links, probes: Mutex::default(), diallers: Diallers::default() });
         let stop = CancellationToken::new();
         // A thread of its own: a busy run must not look like a slow network.
         let thread = std::thread::Builder::new().name("proxies".to_owned()).spawn({
@@ -201,9 +204,9 @@ impl Shared {
         if let Some(probe) = probe {
             return Some((probe.from, probe.sink));
         }
-        let others = self.homes.iter().filter(|(id, _)| **id != member);
-        let pids: Vec<_> = others.map(|(id, home)| (*id, home.pid.load(Ordering::Relaxed))).collect();
-        let from = dialler::find(source, stream.local_addr().ok()?, &pids).await?;
+        let pids = || self.homes.iter().map(|(id, home)| (*id, home.pid.load(Ordering::Relaxed))).collect();
+        let from = self.diallers.find(source, stream.local_addr().ok()?, pids).await;
+        let from = from.filter(|from| *from != member)?;
         Some((from, self.homes[&member].peer_address().into()))
     }
 }
