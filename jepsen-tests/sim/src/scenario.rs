@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jepsen_tests::harness::{Api, eventually_some};
 use jepsen_tests::history::{Happened, Record, StateRecord, Timers};
-use jepsen_tests::run::{Clients, DRAIN_LIMIT, Recorder, look_after, state};
+use jepsen_tests::run::{Clients, DRAIN_LIMIT, Recorder, look_after, state, write_on};
 use jepsen_tests::workload;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -21,7 +21,8 @@ use crate::world::World;
 
 /// The cluster forms within this time, and all members are ready within it after the last fault.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// After the last fault clients go on for this time, so that it shows whether the cluster recovers.
+/// After the last fault all clients go on for this time. Whether the cluster recovers shows a single one that
+/// writes until it has: it may take a while, and what many do in it costs most of a simulation.
 const AFTERMATH: Duration = Duration::from_secs(3);
 /// When nobody writes any more, all members have the same state within this time.
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(30);
@@ -124,17 +125,22 @@ impl Stage {
 
         let mut users = Users::start(&clients, &mut rng.fork());
 
+        let (probe, over) = (clients.client(), CancellationToken::new());
         self.disturb(script, rng).await;
-        self.become_ready("after the last fault").await;
-        sleep(AFTERMATH).await;
-        clients.stop.cancel();
-        for task in tasks {
-            match timeout(DRAIN_LIMIT, task).await {
-                Ok(Ok(Ok(()))) => {}
-                other => self.problems.push(format!("a workload did not end well: {other:?}")),
+        let recovered = async {
+            sleep(AFTERMATH).await;
+            clients.stop.cancel();
+            for task in tasks {
+                match timeout(DRAIN_LIMIT, task).await {
+                    Ok(Ok(Ok(()))) => {}
+                    other => self.problems.push(format!("a workload did not end well: {other:?}")),
+                }
             }
-        }
-        self.problems.extend(users.settle().await);
+            self.become_ready("after the last fault").await;
+            self.problems.extend(users.settle().await);
+            over.cancel();
+        };
+        tokio::join!(recovered, write_on(probe, &clients, &over));
         // Two who read at the same time may be answered in another order.
         stop_monitors.cancel();
         for monitor in monitors {

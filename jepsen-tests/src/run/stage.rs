@@ -3,20 +3,19 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kenger_types::TtlSeconds;
 use tokio::task::{JoinError, JoinHandle, JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::arena::{Arena, Setup, process};
-use super::client::Client;
 use super::clients::Clients;
 use super::monitor;
 use super::plan::{Plan, floor_of, timers};
+use super::probe::write_on;
 use super::schedule::Schedule;
 use super::{DRAIN_LIMIT, Shared};
 use crate::harness::Api;
-use crate::history::{Floor, Happened, Key, PROBE_NAMESPACE, Record, Run, StateRecord};
+use crate::history::{Floor, Happened, Record, Run, StateRecord};
 use crate::nemesis::Nemesis;
 use crate::workload::Workload;
 
@@ -30,11 +29,6 @@ const AGREEMENT_LIMIT: Duration = Duration::from_secs(40);
 /// All watchers have been told of the last revision within this time after that: longer than one of
 /// them stays with a stream that is silent.
 const WATCH_LIMIT: Duration = Duration::from_secs(25);
-/// Between two writes that are to show whether the cluster has recovered.
-const PROBE_EVERY: Duration = Duration::from_millis(300);
-/// Their node outlives the run.
-const PROBE_TTL_SECONDS: i64 = 3_600;
-const PROBE_WEIGHT: u32 = 100;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// In a run of so many seconds one fault is to take hold at least.
@@ -235,20 +229,6 @@ async fn recover(arena: &mut Arena) -> Option<String> {
     let what =
         || format!("{RECOVERY_LIMIT:?} after the last fault these members were not ready: {unready:?}");
     (!unready.is_empty()).then(what)
-}
-
-/// Writes from time to time, so that it shows when writes are acknowledged again: workloads may have nothing to
-/// write for a while.
-async fn write_on(mut client: Client, clients: &Clients, over: &CancellationToken) {
-    let key = Key { ns: PROBE_NAMESPACE.to_owned(), host: "probe".to_owned(), port: 80 };
-    let ttl = TtlSeconds::try_from(PROBE_TTL_SECONDS).expect("an allowed time to live");
-    while !over.is_cancelled() {
-        client.register(&key, PROBE_WEIGHT, clients.next_value(), None, Some(ttl)).await;
-        tokio::select! {
-            () = sleep(PROBE_EVERY) => {}
-            () = over.cancelled() => {}
-        }
-    }
 }
 
 /// Reads all members until they agree, or should have.
