@@ -9,8 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::process::{self, Ended, Output};
-use super::{Done, Outcome, now};
-use crate::workspace::find_program;
+use super::{Done, Outcome, machine, now};
 
 /// A program that runs beside the other steps.
 pub(super) struct Aside {
@@ -52,10 +51,15 @@ impl Aside {
 /// The same command at the lowest priority, where there is one. Programs of a container are not this one's
 /// children: see the options of the image's build.
 fn idle(command: &Command) -> Command {
-    let has_chrt = find_program("chrt").is_some();
-    let mut idle = Command::new(if has_chrt { "chrt" } else { "nice" });
-    idle.args(if has_chrt { ["--idle", "0"] } else { ["-n", "19"] });
-    idle.arg(command.get_program()).args(command.get_args());
+    // A container may not allow the one, and a small system may not have it.
+    let idle_class = ["chrt", "--idle", "0"];
+    let [program, arguments @ ..] = if machine::succeeds(&[&idle_class[..], &["true"]].concat()) {
+        idle_class
+    } else {
+        ["nice", "-n", "19"]
+    };
+    let mut idle = Command::new(program);
+    idle.args(arguments).arg(command.get_program()).args(command.get_args());
     idle.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(directory) = command.get_current_dir() {
         idle.current_dir(directory);
