@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jepsen_tests::harness::{Api, eventually_some};
+use jepsen_tests::harness::{Api, within};
 use jepsen_tests::history::{Happened, Record, StateRecord, Timers};
 use jepsen_tests::run::{Clients, DRAIN_LIMIT, Recorder, look_after, state, write_on};
 use jepsen_tests::workload;
@@ -210,7 +210,7 @@ impl Stage {
     }
 
     async fn become_ready(&mut self, when: &str) -> bool {
-        let all_ready = eventually_some("", Duration::MAX / 4, async || {
+        let all_ready = within(READY_LIMIT, async || {
             for api in self.joined() {
                 if !api.with_limit(ANSWER_LIMIT).is_ready().await {
                     tracing::debug!(member = api.member, "is not ready {when}");
@@ -219,7 +219,7 @@ impl Stage {
             }
             Some(())
         });
-        let in_time = timeout(READY_LIMIT, all_ready).await.is_ok();
+        let in_time = all_ready.await.is_some();
         self.note_the_ended();
         if !in_time {
             self.problems.push(format!("{when} the members were not all ready within {READY_LIMIT:?}"));

@@ -11,8 +11,8 @@ use jepsen_tests::history::StateRecord;
 use jepsen_tests::observe::Replica;
 use jepsen_tests::run::Clients;
 use kenger_sdk::{
-    Arriving, BoxFuture, Chunks, Client, KeepOptions, Phase, Registration, Transport, TransportError,
-    WatchEvent, WatchOptions,
+    Arriving, BoxFuture, Chunks, Client, KeepOptions, Phase, Registration, RegistrationStatus, Transport,
+    TransportError, WatchEvent, WatchOptions,
 };
 use kenger_types::api::NodeRegister;
 use kenger_types::{Metadata, Node, NodeStatus, Weight};
@@ -119,13 +119,9 @@ impl Users {
     pub(crate) async fn settle(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         for service in &self.services {
-            let kept = async {
-                while !service.is_kept() {
-                    sleep(LOOK_EVERY).await;
-                }
-            };
-            if timeout(KEPT_LIMIT, kept).await.is_err() {
-                let status = service.registration.status().borrow().clone();
+            let mut status = service.registration.status();
+            if timeout(KEPT_LIMIT, status.wait_for(|status| service.is_kept(status))).await.is_err() {
+                let status = status.borrow().clone();
                 problems.push(format!(
                     "{KEPT_LIMIT:?} after all members were ready the registry did not know service {}: {status:?}",
                     service.port
@@ -172,9 +168,7 @@ impl Users {
 
 impl Service {
     /// Whether the registry said so, not longer ago than it takes a node to go offline.
-    fn is_kept(&self) -> bool {
-        let status = self.registration.status();
-        let status = status.borrow();
+    fn is_kept(&self, status: &RegistrationStatus) -> bool {
         let is_recent = |at: Instant| at.elapsed() < self.ttl;
         status.phase == Phase::Registered && status.confirmed_at.is_some_and(is_recent)
     }

@@ -38,4 +38,4 @@ pub use settings::{MemberId, Settings};
 pub use skip::skip;
 pub use sse::{Parser as SseParser, Sse, SseEvent};
 pub use transport::{Arriving, BoxFuture, Chunks, Failed, Transport};
-pub use wait::{eventually, eventually_some};
+pub use wait::{eventually, eventually_some, within};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -28,4 +28,18 @@ pub async fn eventually_some<T>(what: &str, limit: Duration, mut look: impl Asyn
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// The same for whom it is no failure: what `look` finds, `None` if that is nothing within `limit`. A look that is
+/// under way then is given up.
+pub async fn within<T>(limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    timeout(limit, looking).await.ok()
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
 
 use super::victims::{list, sound};
 use super::{Nemesis, Struck};
-use crate::harness::MemberId;
+use crate::harness::{MemberId, within};
 use crate::history::Timers;
 use crate::run::Arena;
 
@@ -18,7 +17,6 @@ use crate::run::Arena;
 const READY_LIMIT: Duration = Duration::from_secs(8);
 /// A process that does not listen within this time is not restarted.
 const LISTEN_LIMIT: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(super) struct RollingRestart;
@@ -75,24 +73,10 @@ impl Nemesis for RollingRestart {
 /// now, and a signal before the first instruction of its own ends it like any other program.
 async fn listens(arena: &Arena, id: MemberId) -> bool {
     let address = arena.cluster.api_address(id);
-    let deadline = Instant::now() + LISTEN_LIMIT;
-    while TcpStream::connect(&address).await.is_err() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        sleep(LOOK_EVERY).await;
-    }
-    true
+    within(LISTEN_LIMIT, async || TcpStream::connect(&address).await.ok()).await.is_some()
 }
 
 async fn is_ready(arena: &Arena, id: MemberId) -> bool {
     let api = arena.cluster.api(id).with_limit(Duration::from_secs(1));
-    let deadline = Instant::now() + READY_LIMIT;
-    while Instant::now() < deadline {
-        if api.is_ready().await {
-            return true;
-        }
-        sleep(LOOK_EVERY).await;
-    }
-    false
+    within(READY_LIMIT, async || api.is_ready().await.then_some(())).await.is_some()
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::Client;
 use super::recorder::Recorder;
 use super::watch::{Habit, Watcher};
-use crate::harness::{Api, eventually_some};
+use crate::harness::{Api, within};
 use crate::history::Timers;
 
 /// Clones share everything but the randomness.
@@ -115,8 +115,7 @@ impl Clients {
         let watchers: Vec<_> =
             self.shared.watching.lock().unwrap().iter().map(|(watcher, _)| watcher.clone()).collect();
         let all_have = async || watchers.iter().all(|watcher| watcher.told().is_some()).then_some(());
-        let in_time = tokio::time::timeout(limit, eventually_some("", 2 * limit, all_have)).await;
-        in_time.map_err(|_| format!("a watcher was told nothing within {limit:?}"))
+        within(limit, all_have).await.ok_or_else(|| format!("a watcher was told nothing within {limit:?}"))
     }
 
     /// Waits until every watcher was told of `revision`, or `limit` has passed, and ends them all.
@@ -126,14 +125,13 @@ impl Clients {
     pub async fn end_watching(&self, revision: u64, limit: Duration) -> Result<(), String> {
         let watching = std::mem::take(&mut *self.shared.watching.lock().unwrap());
         let late = || watching.iter().filter(|(watcher, _)| watcher.told() < Some(revision));
-        let all_are_told = eventually_some("", 2 * limit, async || late().next().is_none().then_some(()));
-        let in_time = tokio::time::timeout(limit, all_are_told).await;
+        let in_time = within(limit, async || late().next().is_none().then_some(())).await;
         let numbers: Vec<_> = late().map(|(watcher, _)| watcher.number.to_string()).collect();
         self.shared.stop_watching.cancel();
         for (watcher, task) in watching {
             task.await.unwrap_or_else(|error| panic!("watcher {} ended: {error}", watcher.number));
         }
-        in_time.map_err(|_| {
+        in_time.ok_or_else(|| {
             format!("not told of revision {revision} within {limit:?}: watcher {}", numbers.join(", "))
         })
     }

@@ -118,10 +118,8 @@ fn held(
     }
 }
 
-#[tokio::test]
-async fn who_cannot_use_the_encoding_under_way_waits_and_shares_the_next_one() {
-    let mut rig = Rig::new(100);
-    rig.register("a", 1);
+/// A snapshot of what there is now, which is being encoded until it is told to end.
+async fn encoding_under_way(rig: &Rig) -> (tokio::task::JoinHandle<Bytes>, mpsc::Sender<()>) {
     let (began, beginning) = mpsc::channel();
     let (end, ending) = mpsc::channel();
     let old = snapshot(&mut rig.hub.subscribe(None, FeedFilter::all())).await;
@@ -131,6 +129,14 @@ async fn who_cannot_use_the_encoding_under_way_waits_and_shares_the_next_one() {
     });
     tokio::task::yield_now().await;
     beginning.recv_timeout(PATIENCE).unwrap();
+    (encoding, end)
+}
+
+#[tokio::test]
+async fn who_cannot_use_the_encoding_under_way_waits_and_shares_the_next_one() {
+    let mut rig = Rig::new(100);
+    rig.register("a", 1);
+    let (encoding, end) = encoding_under_way(&rig).await;
 
     rig.register("a", 2);
     let mut first = rig.hub.subscribe(None, FeedFilter::all());
@@ -150,15 +156,7 @@ async fn who_cannot_use_the_encoding_under_way_waits_and_shares_the_next_one() {
 async fn a_crowd_that_waits_for_an_encoding_does_not_wait_for_itself() {
     let mut rig = Rig::new(100);
     rig.register("a", 1);
-    let (began, beginning) = mpsc::channel();
-    let (end, ending) = mpsc::channel();
-    let old = snapshot(&mut rig.hub.subscribe(None, FeedFilter::all())).await;
-    let encoding = tokio::spawn({
-        let encode = held(&began, ending);
-        async move { old.encoded(encode).await }
-    });
-    tokio::task::yield_now().await;
-    beginning.recv_timeout(PATIENCE).unwrap();
+    let (encoding, end) = encoding_under_way(&rig).await;
 
     rig.register("a", 2);
     let crowd: Vec<_> = (0..10)
